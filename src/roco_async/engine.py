@@ -1,0 +1,134 @@
+"""Records in, outcomes out: passes over the sources, bounded jobs, one queue a run. Knows protocols only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
+from typing import Final, Protocol
+
+from .protocols import Source
+from .records import ImageRecord, Job, Outcome, Status
+
+Records = Iterable[ImageRecord] | AsyncIterable[ImageRecord]
+Find = Callable[[ImageRecord], Awaitable[Outcome | None]]
+
+_BREATH: Final = 256
+"""Records that need no request before the loop gets a turn."""
+
+
+class Outlet(Protocol):
+    """Where outcomes go."""
+
+    def emit(self, outcomes: Sequence[Outcome]) -> None:
+        """Take outcomes, whatever their number."""
+
+    async def wait_for_room(self) -> None:
+        """Wait while nobody fetches them."""
+
+
+class Engine:
+    """What a run does, without knowing how bytes travel or where they go.
+
+    Args:
+        sources: asked in this order; what one has lost for good is given to the next, in a second pass.
+        find: tells of an image that needs no request.
+        outlet: takes the outcomes.
+        jobs: under way at once; waiting ones hold no connection, so this is more than the connections.
+    """
+
+    def __init__(self, sources: Sequence[Source], *, find: Find, outlet: Outlet, jobs: int) -> None:
+        self._sources = sources
+        self._find = find
+        self._outlet = outlet
+        self._places = asyncio.Semaphore(jobs)
+        self._draining = False
+        self._reading: asyncio.Timeout | None = None
+        self.requested = 0
+
+    def drain(self) -> None:
+        """Take no new record; what is under way is finished."""
+        self._draining = True
+        if self._reading is not None:
+            self._reading.reschedule(asyncio.get_running_loop().time())
+
+    async def run(self, records: Records) -> None:
+        """Carry every record to its outcome.
+
+        Raises:
+            ExceptionGroup: the disk refused, or the records' own iterator failed.
+        """
+        wanted = self._wanted(records)
+        for place, source in enumerate(self._sources):
+            is_last = place == len(self._sources) - 1
+            lost: list[ImageRecord] = []
+            async with aclosing(wanted):
+                await self._run_pass(source, wanted, None if is_last else lost)
+            wanted = _each(lost)
+
+    async def _run_pass(
+        self, source: Source, wanted: AsyncIterator[ImageRecord], lost: list[ImageRecord] | None
+    ) -> None:
+        async with asyncio.TaskGroup() as group, aclosing(source.jobs(wanted)) as jobs:
+            async for job in jobs:
+                await self._places.acquire()
+                group.create_task(self._work(source, job, lost))
+                if self._draining:
+                    break
+
+    async def _work(self, source: Source, job: Job, lost: list[ImageRecord] | None) -> None:
+        try:
+            outcomes = await source.fetch(job)
+            if lost is not None:
+                kept = [outcome for outcome in outcomes if not _is_lost(outcome)]
+                lost += [outcome.record for outcome in outcomes if _is_lost(outcome)]
+                outcomes = kept
+            self._outlet.emit(outcomes)
+            await self._outlet.wait_for_room()
+        finally:
+            self._places.release()
+
+    async def _wanted(self, records: Records) -> AsyncGenerator[ImageRecord, None]:
+        """The records that are not there; the others' outcomes are emitted on the way."""
+        async with aclosing(self._until_drained(records)) as taken:
+            async for record in taken:
+                self.requested += 1
+                outcome = await self._find(record)
+                if outcome is None:
+                    yield record
+                    continue
+                self._outlet.emit((outcome,))
+                if self.requested % _BREATH == 0:
+                    await asyncio.sleep(0)
+                    await self._outlet.wait_for_room()
+
+    async def _until_drained(self, records: Records) -> AsyncGenerator[ImageRecord, None]:
+        if not isinstance(records, AsyncIterable):
+            for record in records:
+                if self._draining:
+                    return
+                yield record
+            return
+        iterator = aiter(records)
+        while not self._draining:
+            try:
+                async with asyncio.timeout(None) as self._reading:  # `drain` ends this wait
+                    record = await anext(iterator)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                if self._draining:
+                    return
+                raise
+            finally:
+                self._reading = None
+            yield record
+
+
+async def _each(records: Iterable[ImageRecord]) -> AsyncGenerator[ImageRecord, None]:
+    for record in records:
+        yield record
+
+
+def _is_lost(outcome: Outcome) -> bool:
+    return outcome.status is Status.FAILED and outcome.reason is not None and outcome.reason.permanent

@@ -1,0 +1,340 @@
+"""Where the parts are joined: a `Fetcher` for other programs, and the `Run` that yields outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from .config import FetchConfig
+from .engine import Engine, Records
+from .errors import DiskRefused
+from .records import FetchReport, ImageRecord, Outcome, Statistics, Status
+from .sources.cloud import CloudSource
+from .store.files import Files
+from .store.shelf import Shelf
+from .transfer.budget import Budget
+from .transfer.hosts import Paced
+from .transfer.limits import Aimd
+from .transfer.rate import RateLimit
+from .transport.http import HttpTransport
+
+if TYPE_CHECKING:
+    import aiohttp
+
+log = logging.getLogger("roco_async")
+
+DEFAULT_OUT: Final = Path("data")
+_READY: Final = 1024
+"""Outcomes that wait for the caller before the engine holds back."""
+
+_WAITING_JOBS: Final = 64
+"""Jobs beyond the connections: those that wait for another try hold none."""
+
+_SPARE_DESCRIPTORS: Final = 32
+"""Kept from the connections: standard streams, the loop's own, names being looked up, files being written."""
+
+
+class Run(AsyncIterator[Outcome]):
+    """The outcomes of one run, as they come. One task does the work and begins with the first `anext`.
+
+    Leaving the loop by `break`, an exception or a timeout is silent; the run ends with `aclose()`, with its Fetcher, or
+    when it is forgotten.
+
+    Example:
+        >>> async def first(fetcher, records):
+        ...     run = fetcher.iter_fetch(records)
+        ...     try:
+        ...         return await anext(run)
+        ...     finally:
+        ...         await run.aclose()
+    """
+
+    def __init__(self, work: _Work) -> None:
+        self._work = work
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        """Return the next outcome.
+
+        Raises:
+            StopAsyncIteration: all records have theirs.
+            DiskRefused: the disk takes no more.
+        """
+        return await self._work.next()
+
+    def drain(self) -> None:
+        """Take no new record; what is under way is finished, and the iterator ends by itself."""
+        self._work.drain()
+
+    def statistics(self) -> Statistics:
+        """Return a snapshot; cheap enough for every tick of a progress bar."""
+        return self._work.statistics()
+
+    @property
+    def journal(self) -> Path | None:
+        """The file that has this run's outcomes, None as long as it has none."""
+        return self._work.journal
+
+    async def aclose(self) -> None:
+        """Stop and wait until nothing is left: no task, no temporary file, no open transfer. Harmless when repeated."""
+        await self._work.aclose()
+
+    def __del__(self) -> None:
+        self._work.cancel()
+
+
+class _Work:
+    """What a Run stands for; the Fetcher holds this, so that a forgotten Run can end it."""
+
+    def __init__(self, fetcher: Fetcher, records: Records) -> None:
+        config = fetcher.config
+        self._records = _first(records, config.limit)
+        self._paced = fetcher.paced
+        self._shelf = Shelf(config.out or config.data or DEFAULT_OUT, fetcher.files)
+        cloud = CloudSource(
+            config.cloud_url,
+            transport=fetcher.paced,
+            receiver=self._shelf.receiver,
+            budget=partial(Budget, config.attempts),
+        )
+        jobs = fetcher.connections + min(fetcher.connections, _WAITING_JOBS)
+        self._engine = Engine([cloud], find=self._shelf.find, outlet=self, jobs=jobs)
+        self._task: asyncio.Task[None] | None = None
+        self._ready: deque[Outcome] = deque()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._began = 0.0
+        self._elapsed: float | None = None
+        self._fetched = self._skipped = self._failed = self._bytes = 0
+
+    @property
+    def journal(self) -> Path | None:
+        path = self._shelf.journal_path
+        return Path(path) if path else None
+
+    async def next(self) -> Outcome:
+        if self._task is None:
+            loop = asyncio.get_running_loop()
+            self._began = loop.time()
+            self._task = loop.create_task(self._carry(), name="roco_async run")
+            self._task.add_done_callback(self._ended)
+        while not self._ready:
+            if self._task.done():
+                self._reap(self._task)
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        outcome = self._ready.popleft()
+        if len(self._ready) <= _READY // 2:
+            self._room.set()
+        return outcome
+
+    @property
+    def is_running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def drain(self) -> None:
+        self._engine.drain()
+
+    def cancel(self) -> None:
+        if self._task is not None and not self._task.done():
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._task.cancel()
+
+    def statistics(self) -> Statistics:
+        elapsed = self._elapsed
+        if elapsed is None:
+            elapsed = asyncio.get_running_loop().time() - self._began if self._task is not None else 0.0
+        return Statistics(
+            requested=self._engine.requested,
+            fetched=self._fetched,
+            skipped=self._skipped,
+            failed=self._failed,
+            bytes=self._bytes,
+            elapsed=elapsed,
+            in_flight=self._paced.in_flight,
+            limit=self._paced.limit,
+        )
+
+    async def aclose(self) -> None:
+        self._ready.clear()
+        self._room.set()
+        task = self._task
+        if task is None:
+            return
+        task.cancel()
+        while not task.done():
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # whoever leaves early has no more interest in how it ended
+
+    async def _carry(self) -> None:
+        try:
+            await self._shelf.open()
+            await self._engine.run(self._records)
+        finally:
+            self._elapsed = asyncio.get_running_loop().time() - self._began
+            await self._shelf.aclose()
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._news.set()
+
+    def emit(self, outcomes: Sequence[Outcome]) -> None:
+        self._shelf.record(outcomes)
+        for outcome in outcomes:
+            if outcome.status is Status.FETCHED:
+                self._fetched += 1
+                self._bytes += outcome.bytes
+            elif outcome.status is Status.SKIPPED:
+                self._skipped += 1
+            else:
+                self._failed += 1
+        self._ready.extend(outcomes)
+        self._news.set()
+        if len(self._ready) >= _READY:
+            self._room.clear()
+
+    async def wait_for_room(self) -> None:
+        if not self._room.is_set():
+            await self._room.wait()
+
+    @staticmethod
+    def _reap(task: asyncio.Task[None]) -> None:
+        """Raise what ended the work, bare: `except DiskRefused` has to catch it."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise _bare(error)
+
+
+class Fetcher:
+    """Fetches images into a folder; for use inside other asyncio programs.
+
+    It makes no loop, sets no handlers and keeps no global state. Limits and the health of hosts are shared by its runs.
+
+    Args:
+        config: how to fetch; `FetchConfig()` if left out.
+        session: an aiohttp session to use instead of an own one; it is never closed.
+
+    Example:
+        >>> async def fetch_all(records):
+        ...     async with Fetcher(FetchConfig(out="figures")) as fetcher:
+        ...         async for outcome in fetcher.iter_fetch(records):
+        ...             print(outcome.record.id, outcome.status, outcome.path)
+    """
+
+    def __init__(self, config: FetchConfig | None = None, *, session: aiohttp.ClientSession | None = None) -> None:
+        self.config = config or FetchConfig()
+        self._session = session
+        self._works: set[_Work] = set()
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        config = self.config
+        self.connections = _within_descriptors(config.connections)
+        self.files = Files()
+        self.paced = transport_for(config, self.connections, self._session)
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        try:
+            for work in list(self._works):
+                await work.aclose()
+        finally:
+            await self.paced.aclose()
+            await self.files.aclose()
+
+    def iter_fetch(self, records: Records) -> Run:
+        """Fetch records and yield their outcomes as they come, in no particular order.
+
+        Args:
+            records: any iterable of `ImageRecord`, an asynchronous or endless one too.
+
+        Raises:
+            RuntimeError: the Fetcher is not entered.
+        """
+        if not self._open:
+            raise RuntimeError("enter the Fetcher first: async with Fetcher(config) as fetcher")
+        if not any(work.is_running for work in self._works):
+            self.paced.forget_ended()
+            self._works.clear()
+        work = _Work(self, records)
+        self._works.add(work)
+        return Run(work)
+
+    async def fetch(self, records: Records) -> FetchReport:
+        """Fetch records and return the account.
+
+        Raises:
+            DiskRefused: the disk takes no more.
+        """
+        report = FetchReport()
+        run = self.iter_fetch(records)
+        try:
+            async for outcome in run:
+                report.add(outcome)
+        finally:
+            await run.aclose()
+        report.elapsed = run.statistics().elapsed
+        return report
+
+
+def transport_for(config: FetchConfig, connections: int, session: aiohttp.ClientSession | None) -> Paced:
+    """Join what carries bytes: HTTP, its hosts' limits and health, and the rate."""
+    return Paced(
+        HttpTransport(timeout=config.timeout, session=session),
+        policy=partial(Aimd, connections),
+        timeout=config.timeout,
+        outage=config.outage,
+        probes=config.attempts,
+        rate=RateLimit(config.limit_rate) if config.limit_rate else None,
+    )
+
+
+def _first(records: Records, limit: int | None) -> Records:
+    if limit is None:
+        return records
+    return _first_async(records, limit) if isinstance(records, AsyncIterable) else islice(records, limit)
+
+
+async def _first_async(records: AsyncIterable[ImageRecord], limit: int) -> AsyncIterator[ImageRecord]:
+    left = limit
+    async for record in records:
+        yield record
+        left -= 1
+        if not left:
+            return
+
+
+def _bare(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        refusals = [inner for inner in error.exceptions if isinstance(inner, DiskRefused)]
+        error = (refusals or error.exceptions)[0]
+    return error
+
+
+def _within_descriptors(connections: int) -> int:
+    """Return how many connections the process's descriptors allow, and say so where that is fewer."""
+    try:
+        import resource
+    except ImportError:
+        return connections
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or connections <= soft - _SPARE_DESCRIPTORS:
+        return connections
+    allowed = max(1, soft - _SPARE_DESCRIPTORS)
+    log.warning("%d connections instead of %d: this process may open %d files (ulimit -n)", allowed, connections, soft)
+    return allowed
