@@ -1,0 +1,78 @@
+"""The command line: a guest that comes in by the library's public door.
+
+`arguments.py` reads the words, `fetch.py` and `demo.py` carry out a verb, `interrupts.py` hears signals, `words.py` is
+what a person reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import AnnotationsUnavailable, DiskRefused, UsageError
+from .arguments import Command, parse
+from .interrupts import Interrupted
+from .words import DISK, TEMPORARY, USAGE, say, usage_faults
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Returns:
+        0 all there and verified; 2 bad usage or input; 3 only permanent losses; 4 temporary failures remain; 5 the disk
+        refused; 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _carry_out(words)
+    finally:
+        _leave_no_broken_pipe()
+
+
+def _carry_out(words: Sequence[str]) -> int:
+    try:
+        command = parse(words)
+        logging.basicConfig(stream=sys.stderr, format="%(message)s", level=_level(command))
+        return asyncio.run(_verb(command))
+    except UsageError as error:
+        for issue in usage_faults(error):
+            say(f"roco_async: {issue}")
+        return USAGE
+    except AnnotationsUnavailable as error:
+        say(f"roco_async: {error}")
+        return TEMPORARY
+    except DiskRefused as error:
+        say(f"roco_async: {error}")
+        return DISK
+    except Interrupted as interrupted:
+        return interrupted.code
+
+
+async def _verb(command: Command) -> int:
+    if command.verb == "demo":
+        from .demo import demo
+
+        return await demo(command)
+    from .fetch import fetch
+
+    return await fetch(command)
+
+
+def _level(command: Command) -> int:
+    return logging.ERROR if command.quiet else logging.DEBUG if command.verbose > 1 else logging.WARNING
+
+
+def _leave_no_broken_pipe() -> None:
+    """Let the interpreter's last flush meet no reader that left: it would print a traceback over nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                sink = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(sink, stream.fileno())
+                os.close(sink)

@@ -1,0 +1,82 @@
+"""Signals: the first finishes what is in flight, the second stops at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from types import TracebackType
+from typing import Final, Self
+
+from ..fetcher import Run
+from .words import say
+
+_GRACE: Final = 4.0
+"""Seconds for what is in flight; with the stop itself it stays under five."""
+
+_LAST_RESORT: Final = 1.5
+
+
+class Interrupted(Exception):
+    """A signal ended the command; `code` is what the shell expects of that."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(code)
+
+
+class Interrupts:
+    """Hears SIGINT, SIGTERM and SIGHUP for the block; only the command line does this, never the library.
+
+    SIGHUP is left alone where it was ignored at the start, as nohup arranges.
+    """
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+        self._run: Run | None = None
+        self._task = asyncio.current_task()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._heard: list[signal.Signals] = []
+
+    def watch(self, run: Run) -> None:
+        """Drain this run at the first signal."""
+        self._run = run
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue
+            loop.add_signal_handler(number, self._on_signal, number)
+            self._heard.append(number)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        for number in self._heard:
+            loop.remove_signal_handler(number)
+        for timer in self._timers:
+            timer.cancel()
+        if self.code is not None and isinstance(error, asyncio.CancelledError):
+            self.stopped()
+            raise Interrupted(self.code) from None
+
+    def stopped(self) -> None:
+        """The cancellation that a signal asked for has been heard: the command goes on to its summary."""
+        assert self._task is not None
+        self._task.uncancel()
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        assert self._task is not None
+        loop = asyncio.get_running_loop()
+        if self.code is None:
+            self.code = 128 + number
+            if self._run is not None:
+                say("Stopping: what is in flight is finished; once more to stop at once.")
+                self._run.drain()
+                self._timers.append(loop.call_later(_GRACE, self._task.cancel))
+                return
+        self._task.cancel()
+        self._timers.append(loop.call_later(_LAST_RESORT, os._exit, self.code))

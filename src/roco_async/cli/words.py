@@ -1,0 +1,118 @@
+"""What a person reads: the summary, the dry run, faults. Pure but for `say` and `tell`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+from ..config import FetchConfig
+from ..errors import Reason, UsageError, redacted
+from ..records import FetchReport, Outcome
+
+DONE: Final = 0
+USAGE: Final = 2
+PERMANENT: Final = 3
+TEMPORARY: Final = 4
+DISK: Final = 5
+
+_NAMED: Final = 10
+"""Missing images that the summary names for each reason; the journal has them all."""
+
+
+def say(text: str) -> None:
+    """Write a line for a person to stderr; a reader that left costs nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """Write a result to stdout; a reader that left costs nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, flush=True)
+
+
+def tell_json(value: dict[str, Any]) -> None:
+    tell(json.dumps(value, separators=(", ", ": ")))
+
+
+def usage_faults(error: UsageError) -> Iterator[str]:
+    """Name settings by their flags."""
+    flags = {field.name: field.metadata["flags"][-1] for field in fields(FetchConfig)}
+    for issue in error.issues:
+        name, colon, rest = issue.partition(":")
+        yield f"{flags[name]}:{rest}" if colon and name in flags else issue
+
+
+def exit_code(report: FetchReport) -> int:
+    """The code of a run that went to its end."""
+    if report.complete:
+        return DONE
+    return PERMANENT if report.only_permanent_losses else TEMPORARY
+
+
+def size(count: int) -> str:
+    """Return bytes as people write them.
+
+    Example:
+        >>> size(834_100_000), size(950)
+        ('834.1 MB', '950 bytes')
+    """
+    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count} bytes"
+
+
+def summary(report: FetchReport, *, words: Sequence[str], journal: Path | None, interrupted: bool) -> str:
+    """Say success in words, or exactly what is missing and how to go on.
+
+    Args:
+        report: the account.
+        words: the command line, to be given again.
+        journal: has every image of this run; None where the run had nothing to note.
+        interrupted: whether the run was stopped before its end.
+    """
+    there = report.fetched + report.skipped
+    lines = []
+    brought = f"{report.fetched:,} fetched ({size(report.bytes)}), {report.skipped:,} were there"
+    if interrupted:
+        lines.append(f"Stopped: {brought}, in {report.elapsed:.1f} s.")
+    elif report.complete:
+        return f"All {report.requested:,} images are there and verified: {brought}, in {report.elapsed:.1f} s."
+    else:
+        lines.append(f"{there:,} of {report.requested:,} images are there: {brought}, in {report.elapsed:.1f} s.")
+    if report.failures:
+        lines.append(f"{report.failed:,} {'is' if report.failed == 1 else 'are'} missing:")
+        for reason in sorted(set(_reasons(report)), key=lambda item: (not item.permanent, item)):
+            lines += _missing(reason, [outcome for outcome in report.failures if outcome.reason is reason])
+    if journal is not None and report.failures:
+        lines.append(f"Each with its reason: {journal}")
+    if interrupted or not report.only_permanent_losses:
+        lines.append("To go on, give the same command again; what is there is not asked for again:")
+        lines.append(f"  {shlex.join(['python', '-m', 'roco_async', *words])}")
+    return "\n".join(lines)
+
+
+def _reasons(report: FetchReport) -> Iterator[Reason]:
+    return (outcome.reason for outcome in report.failures if outcome.reason is not None)
+
+
+def _missing(reason: Reason, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    kind = "for good" if reason.permanent else "for now"
+    yield f"  {len(outcomes):,} {kind}, {reason}: {reason.meaning}"
+    named = ", ".join(outcome.record.id for outcome in outcomes[:_NAMED])
+    more = f" and {len(outcomes) - _NAMED:,} more" if len(outcomes) > _NAMED else ""
+    yield f"    {named}{more}"
+    yield f"    e.g. {outcomes[0].error}"
+
+
+def settings(config: FetchConfig) -> dict[str, Any]:
+    """The settings of a run as plain values, without passwords."""
+    values = {field.name: getattr(config, field.name) for field in fields(FetchConfig)}
+    return {name: redacted(str(value)) if isinstance(value, str | Path) else value for name, value in values.items()}

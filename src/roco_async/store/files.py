@@ -1,0 +1,371 @@
+"""The disk, by aiofiles: temporary name → check → `os.replace`, many images in one hop to a thread.
+
+An image costs 45 to 55 µs for each single aiofiles call and four to six calls; so whatever bodies are ready are
+committed by one job (`commit`), at most 32 a job and two jobs at once: md5 of one overlaps with writing of another.
+
+Rules for editing this file:
+
+1. A file under its final name is whole and checked. Nothing is ever opened for writing under a final name.
+2. A thread cannot be cancelled: what it may leave behind is cleaned up after it has ended, not after the await.
+3. One file's wrong bytes are that file's result; a disk that refuses ends the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import itertools
+import os
+import re
+import secrets
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, ParamSpec, TypeVar
+
+from aiofiles.os import wrap
+
+from ..errors import Broken, Busy, Damaged, DiskRefused, TransferError, Unsafe
+from ..records import Verified
+from . import pictures
+
+_BATCH: Final = 32
+_JOBS: Final = 2
+_THREADS: Final = 6
+_QUEUED_BYTES: Final = 64 << 20
+_DAY: Final = 86_400.0
+_READ_STEP: Final = 1 << 20
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Bodies:
+    """One image on its way to disk: its bytes, or the temporary file that already has them.
+
+    Args:
+        path: final name.
+        name: original file name; its suffix tells what the picture should begin with.
+        chunks: the bytes, where they were gathered in memory.
+        temp: the file that has them otherwise, with `md5` made as it was written.
+        size: bytes that came; never under `declared`.
+        declared: bytes that were announced, None where nothing was.
+        digest: the md5 that was published, None where none was.
+    """
+
+    path: str
+    name: str
+    chunks: list[bytes]
+    size: int
+    declared: int | None = None
+    digest: str | None = None
+    temp: str | None = None
+    md5: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a committed image is like."""
+
+    size: int
+    md5: str
+    verified: Verified | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What an image that was there already is like, or what is wrong with it."""
+
+    size: int
+    md5: str
+    fault: str | None
+
+
+class Files:
+    """The disk as the receivers see it.
+
+    Example:
+        >>> async def keep(files, path, body):
+        ...     return await files.commit(Bodies(path=path, name="fig1.jpg", chunks=[body], size=len(body)))
+    """
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="roco_async")
+        self._queue: deque[tuple[Bodies, asyncio.Future[Kept]]] = deque()
+        self._queued = 0
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._temp_prefix = f".roco-{_host()}-{os.getpid()}-{int(time.time())}-{secrets.token_hex(3)}-"
+        self._numbers = itertools.count()
+        self._made: set[str] = set()
+        self._closing = False
+
+    async def commit(self, body: Bodies) -> Kept:
+        """Check an image and give it its final name.
+
+        Raises:
+            Damaged: the bytes are not the ones that were announced, or no picture.
+            Unsafe: the file system takes no such name.
+            DiskRefused: it takes nothing more.
+        """
+        kept: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
+        self._queue.append((body, kept))
+        self._queued += body.size
+        if self._queued >= _QUEUED_BYTES:
+            self._room.clear()
+        self._start_jobs()
+        return await kept
+
+    async def wait_for_room(self) -> None:
+        """Wait while the disk is behind: the queue before it is bounded in bytes."""
+        if not self._room.is_set():
+            await self._room.wait()
+
+    async def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a blocking function in a thread of this store's own, one hop.
+
+        Raises:
+            DiskRefused: it raised an OSError.
+        """
+        run: Any = wrap(function)
+        work: asyncio.Future[R] = asyncio.ensure_future(run(*args, executor=self._executor, **kwargs))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await _ended(work)
+            raise
+        except OSError as error:
+            raise refused(error) from error
+
+    def temp_name(self, folder: str) -> str:
+        """A name beside the final one that no other process, and no other call, gives."""
+        return os.path.join(folder, f"{self._temp_prefix}{next(self._numbers)}.part")
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder once; blocks."""
+        if folder not in self._made:
+            os.makedirs(folder, exist_ok=True)
+            self._made.add(folder)
+
+    async def aclose(self) -> None:
+        """Wait for the threads that are under way; images that wait for one are given up."""
+        self._closing = True
+        for _, kept in self._queue:
+            kept.cancel()
+        self._queue.clear()
+        self._room.set()
+        while self._jobs:
+            await asyncio.wait(self._jobs)
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _start_jobs(self) -> None:
+        while self._queue and len(self._jobs) < _JOBS and not self._closing:
+            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            job = asyncio.get_running_loop().create_task(self._run_job(batch))
+            self._jobs.add(job)
+
+    async def _run_job(self, batch: list[tuple[Bodies, asyncio.Future[Kept]]]) -> None:
+        try:
+            run: Any = wrap(self._commit_all)
+            results: list[Kept | Exception] = await run(batch, executor=self._executor)
+        finally:
+            self._jobs.discard(asyncio.current_task())
+            self._queued -= sum(body.size for body, _ in batch)
+            if self._queued < _QUEUED_BYTES:
+                self._room.set()
+            self._start_jobs()
+        for (_, kept), result in zip(batch, results, strict=True):
+            if kept.done():
+                continue
+            if isinstance(result, Kept):
+                kept.set_result(result)
+            else:
+                kept.set_exception(result)
+
+    def _commit_all(self, batch: Sequence[tuple[Bodies, asyncio.Future[Kept]]]) -> list[Kept | Exception]:
+        results: list[Kept | Exception] = []
+        for body, kept in batch:
+            try:
+                if self._closing or kept.cancelled():
+                    raise Broken("given up", operation="store")
+                results.append(self._commit(body))
+            except TransferError as error:
+                results.append(error)
+            except OSError as error:
+                results.append(refused(error))
+        return results
+
+    def _commit(self, body: Bodies) -> Kept:
+        md5 = body.md5 or _md5(body.chunks)
+        _check(body, md5)
+        folder = os.path.dirname(body.path)
+        self.make_folder(folder)
+        temp = body.temp or self.temp_name(folder)
+        try:
+            if body.temp is None:
+                _write_new(temp, body.chunks)
+            os.replace(temp, body.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temp)
+            raise
+        return Kept(body.size, md5, "md5" if body.digest else "length" if body.declared is not None else None)
+
+
+async def _ended(work: asyncio.Future[Any]) -> None:
+    """Wait for a thread's end, however often this task is cancelled meanwhile; its result is of no interest."""
+    while not work.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([work])
+    work.exception()
+
+
+def _md5(chunks: Sequence[bytes]) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check(body: Bodies, md5: str) -> None:
+    head, tail = _ends(body)
+    if not body.size:
+        raise Damaged("an empty body", operation="check")
+    if pictures.is_page(head, body.name):
+        raise Damaged(f"a page of HTML or XML, no picture: {head[:60]!r}", operation="check")
+    if body.digest is not None:
+        if md5 != body.digest:
+            raise Damaged(f"md5 {md5} where {body.digest} was announced ({body.size} bytes)", operation="check")
+        return
+    fault = pictures.fault(head, tail, body.size, body.name)
+    if fault:
+        raise Damaged(fault, operation="check")
+
+
+def _ends(body: Bodies) -> tuple[bytes, bytes]:
+    if body.temp is not None:
+        with open(body.temp, "rb") as file:
+            head = file.read(pictures.HEAD)
+            file.seek(max(0, body.size - pictures.HEAD))
+            return head, file.read()
+    if not body.chunks:
+        return b"", b""
+    head, tail = body.chunks[0], body.chunks[-1]
+    if len(body.chunks) > 1 and min(len(head), len(tail)) < pictures.HEAD:
+        head = tail = b"".join(body.chunks)
+    return head[: pictures.HEAD], tail[-pictures.HEAD :]
+
+
+def _write_new(path: str, chunks: Sequence[bytes]) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        for chunk in chunks:
+            written = os.write(descriptor, chunk)
+            while written < len(chunk):
+                written += os.write(descriptor, memoryview(chunk)[written:])
+    finally:
+        os.close(descriptor)
+
+
+def refused(error: OSError) -> DiskRefused | TransferError:
+    """Return what an OSError of the disk means: for one name, or for the run."""
+    if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ):
+        return Unsafe(f"the file system takes no such name: {error.strerror}", operation="store")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return Busy("this process has no more descriptors", operation="store")
+    refusal = DiskRefused(f"the disk refused: {error}")
+    refusal.__cause__ = error
+    return refusal
+
+
+def check_found(path: str, name: str, digest: str | None) -> Found:
+    """Read a file that was there already; blocks. Its md5, and what is wrong with it."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    size = 0
+    head = tail = b""
+    with open(path, "rb") as file:
+        while chunk := file.read(_READ_STEP):
+            md5.update(chunk)
+            size += len(chunk)
+            head = head or chunk[: pictures.HEAD]
+            tail = (tail + chunk)[-pictures.HEAD :]
+    got = md5.hexdigest()
+    if pictures.is_page(head, name):
+        return Found(size, got, "a page of HTML or XML")
+    if digest is not None:
+        return Found(size, got, None if got == digest.lower() else f"md5 {got} where {digest} is wanted")
+    return Found(size, got, pictures.fault(head, tail, size, name))
+
+
+_TEMP = re.compile(r"\.roco-(?P<host>.+)-(?P<pid>\d+)-(?P<time>\d+)-[0-9a-f]+-\d+\.part")
+
+
+def scan(folder: str) -> dict[str, int]:
+    """Return name → size of the files in a folder, and remove what dead runs left there; blocks.
+
+    Removed are temporary files of dead processes of this host, and of other hosts a day after their last change.
+
+    Raises:
+        OSError: the folder is there and cannot be read.
+    """
+    sizes: dict[str, int] = {}
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return sizes
+    with entries:
+        for entry in entries:
+            temp = _TEMP.fullmatch(entry.name)
+            if temp:
+                _remove_if_dead(entry, temp)
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                if entry.is_file():
+                    sizes[entry.name] = entry.stat().st_size
+    return sizes
+
+
+def _remove_if_dead(entry: os.DirEntry[str], temp: re.Match[str]) -> None:
+    with contextlib.suppress(OSError):
+        if temp["host"] == _host():
+            dead = not _is_alive(int(temp["pid"]), int(temp["time"]))
+        else:
+            dead = time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY
+        if dead:
+            os.unlink(entry.path)
+
+
+def _is_alive(pid: int, named_at: int) -> bool:
+    """Whether the process that made a temporary name still lives; a later process with its number does not count."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    began = _process_start(pid)
+    return began is None or began <= named_at + 2
+
+
+def _process_start(pid: int) -> float | None:
+    """Seconds since 1970 at which a process began (proc(5)); None where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        with open("/proc/stat", "rb") as file:
+            booted = next(int(line.split()[1]) for line in file if line.startswith(b"btime"))
+        return booted + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def _host() -> str:
+    return "".join(letter if letter.isalnum() or letter == "." else "-" for letter in socket.gethostname())[:64]

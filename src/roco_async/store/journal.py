@@ -1,0 +1,149 @@
+"""What happened, for the next run: append-only JSON lines under `<out>/.roco/journal/`, one file a run and process.
+
+No locks and no mmap, so that it works on network file systems. A torn last line is passed over. The latest row of an
+image counts, by the time written in it; a file without a row is checked, never fetched anew for lack of one.
+
+A row: {"t": seconds since 1970, "folder", "file", "status", "bytes", "md5", "verified", "source", "url", "attempts"},
+and for a missing image "id", "pmcid", "name", "reason" and "error".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from ..errors import Unsafe
+from ..records import ImageRecord, Outcome, Status
+from .layout import file_name
+
+
+class Row(NamedTuple):
+    """The latest word on one image: whether it was there, and what it was like."""
+
+    there: bool
+    size: int
+    md5: str | None
+    time: float
+
+
+class Ledger:
+    """All journals of an output folder, read once: folder → file name → latest row.
+
+    Example:
+        >>> Ledger.read("no/such/folder").row("images", "a.jpg") is None
+        True
+    """
+
+    def __init__(self) -> None:
+        self._folders: dict[str, dict[str, Row]] = {}
+
+    def row(self, folder: str, file: str) -> Row | None:
+        rows = self._folders.get(folder)
+        return rows.get(file) if rows else None
+
+    @classmethod
+    def read(cls, folder: str) -> Ledger:
+        """Read every journal in `folder`; blocks. A folder that is not there is an empty ledger.
+
+        Raises:
+            OSError: it is there and cannot be read.
+        """
+        ledger = cls()
+        try:
+            names = sorted(name for name in os.listdir(folder) if name.endswith(".jsonl"))
+        except FileNotFoundError:
+            return ledger
+        for name in names:
+            for entry in read_rows(os.path.join(folder, name)):
+                ledger._take(entry)
+        return ledger
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        try:
+            there = entry["status"] != Status.FAILED
+            row = Row(there, entry.get("bytes") or 0, entry.get("md5"), entry["t"])
+            rows = self._folders.setdefault(entry["folder"], {})
+            before = rows.get(entry["file"])
+            if before is None or before.time <= row.time:
+                rows[entry["file"]] = row
+        except (KeyError, TypeError):
+            return  # a row of another kind
+
+
+def read_rows(path: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one journal; a torn or foreign line is passed over."""
+    with open(path, "rb") as lines:
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                yield entry
+
+
+class Journal:
+    """This run's own file; made with its first row. Its methods block: call them off the loop."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self.path: str | None = None
+        self._file: int | None = None
+
+    def write(self, rows: bytes) -> None:
+        """Append whole lines.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        if self._file is None:
+            os.makedirs(self._folder, exist_ok=True)
+            host = "".join(letter if letter.isalnum() else "-" for letter in socket.gethostname())[:64]
+            stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"-{time.time_ns() % 10**9:09d}"
+            self.path = os.path.join(self._folder, f"{stamp}-{host}-{os.getpid()}.jsonl")
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        view = memoryview(rows)
+        while view:
+            view = view[os.write(self._file, view) :]
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def rows_of(outcomes: Iterable[Outcome]) -> bytes:
+    """Render outcomes as journal lines; an image that was there and has its row already gets none."""
+    now = round(time.time(), 3)
+    return b"".join(json.dumps(_entry(outcome, now), separators=(",", ":")).encode() + b"\n" for outcome in outcomes)
+
+
+def _entry(outcome: Outcome, now: float) -> dict[str, Any]:
+    record = outcome.record
+    entry: dict[str, Any] = {
+        "t": now,
+        "folder": record.folder,
+        "file": outcome.path.name if outcome.path else _file_name_or_id(record),
+        "status": outcome.status,
+        "bytes": outcome.bytes,
+        "md5": outcome.md5,
+        "verified": outcome.verified,
+        "source": outcome.source,
+        "url": outcome.url,
+        "attempts": outcome.attempts,
+    }
+    if outcome.status is Status.FAILED:
+        entry |= {"id": record.id, "pmcid": record.pmcid, "name": record.name}
+        entry |= {"reason": outcome.reason, "error": outcome.error}
+    return entry
+
+
+def _file_name_or_id(record: ImageRecord) -> str:
+    try:
+        return file_name(record)
+    except Unsafe:
+        return record.id

@@ -1,0 +1,173 @@
+"""What is there already, and where the next image goes: layout, journal, files and decisions joined for one run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from ..errors import DiskRefused, Unsafe
+from ..records import ImageRecord, Outcome, Status, Verified
+from .decide import Decision, decide
+from .files import Files, check_found, scan
+from .image import ImageReceiver
+from .journal import Journal, Ledger, rows_of
+from .layout import Layout, file_name
+
+_FLUSH_EVERY: Final = 0.5
+_FLUSH_AT: Final = 512
+
+
+class Shelf:
+    """The output folder of one run.
+
+    Args:
+        out: the output folder; made when the first image comes.
+        files: the disk.
+
+    Example:
+        >>> async def is_there(shelf, record):
+        ...     await shelf.open()
+        ...     return await shelf.find(record) is not None
+    """
+
+    def __init__(self, out: Path, files: Files) -> None:
+        self._layout = Layout(out)
+        self._files = files
+        self._ledger = Ledger()
+        self._folders: dict[str, dict[str, int]] = {}
+        self._journal = Journal(self._layout.journals)
+        self._rows: list[Outcome] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    @property
+    def journal_path(self) -> str | None:
+        """This run's journal; None as long as it has no row."""
+        return self._journal.path
+
+    async def open(self) -> None:
+        """Read the journals of former runs.
+
+        Raises:
+            DiskRefused: they cannot be read.
+        """
+        self._ledger = await self._files.call(Ledger.read, self._layout.journals)
+
+    async def look_into(self, folder: str) -> None:
+        """Read what a folder has, once: one scandir tells of all its images.
+
+        Raises:
+            DiskRefused: the folder is there and cannot be read.
+        """
+        if folder not in self._folders:
+            try:
+                path = self._layout.folder(folder)
+            except Unsafe:
+                return  # `decide` names it, image by image
+            self._folders[folder] = await self._files.call(scan, path)
+
+    def decide(self, record: ImageRecord) -> Outcome | Decision:
+        """Decide about an image whose folder was looked into; no I/O.
+
+        Returns:
+            The outcome of an image that is there (SKIPPED) or that no name can be given (FAILED), else what to do.
+        """
+        try:
+            name = file_name(record)
+            folder = self._layout.folder(record.folder)
+        except Unsafe as error:
+            return Outcome(record=record, status=Status.FAILED, reason=error.reason, error=str(error))
+        row = self._ledger.row(record.folder, name)
+        decision = decide(record, self._folders[record.folder].get(name), row)
+        if decision is Decision.SKIP and row is not None:
+            return _there(record, os.path.join(folder, name), row.size, row.md5)
+        return decision
+
+    async def find(self, record: ImageRecord) -> Outcome | None:
+        """Return the outcome of an image that needs no request, None of one that is to be fetched.
+
+        A file that no journal knows is read: it counts if its md5 is the record's, or, where the record has none, if
+        it is a whole picture by its beginning and end.
+
+        Raises:
+            DiskRefused: a folder or file is there and cannot be read.
+        """
+        if record.folder not in self._folders:
+            await self.look_into(record.folder)
+        decision = self.decide(record)
+        if isinstance(decision, Outcome):
+            return decision
+        return await self._check(record) if decision is Decision.CHECK else None
+
+    async def _check(self, record: ImageRecord) -> Outcome | None:
+        path = os.path.join(self._layout.folder(record.folder), file_name(record))
+        try:
+            found = await self._files.call(check_found, path, record.name, record.md5)
+        except DiskRefused as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+        if found.fault is not None:
+            return None
+        outcome = _there(record, path, found.size, found.md5, verified="md5" if record.md5 else None)
+        self._note(outcome)
+        return outcome
+
+    def receiver(self, record: ImageRecord, *, md5: str | None = None, size: int | None = None) -> ImageReceiver:
+        """Make the receiver of a record's image."""
+        path = os.path.join(self._layout.folder(record.folder), file_name(record))
+        return ImageReceiver(self._files, path, record.name, md5=md5, size=size)
+
+    def record(self, outcomes: Iterable[Outcome]) -> None:
+        """Put outcomes into the journal, in batches.
+
+        Raises:
+            DiskRefused: an earlier batch could not be written.
+        """
+        for outcome in outcomes:
+            if outcome.status is not Status.SKIPPED:
+                self._note(outcome)
+        if self._flushing is not None and self._flushing.done():
+            self._flushing.result()
+
+    async def aclose(self) -> None:
+        """Write what is left and close the journal.
+
+        Raises:
+            DiskRefused: the disk refused.
+        """
+        try:
+            if self._flushing is not None:
+                self._flushing.cancel()
+                await asyncio.wait([self._flushing])
+                if not self._flushing.cancelled():
+                    self._flushing.exception()  # the flush below meets the same disk and tells
+            await self._flush()
+        finally:
+            await self._files.call(self._journal.close)
+
+    def _note(self, outcome: Outcome) -> None:
+        self._rows.append(outcome)
+        if self._flushing is None or (self._flushing.done() and not self._flushing.exception()):
+            self._flushing = asyncio.get_running_loop().create_task(self._flush_soon())
+
+    async def _flush_soon(self) -> None:
+        while self._rows:
+            if len(self._rows) < _FLUSH_AT:
+                await asyncio.sleep(_FLUSH_EVERY)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        if self._rows:
+            rows, self._rows = self._rows, []
+            await self._files.call(_append, self._journal, rows)
+
+
+def _append(journal: Journal, outcomes: list[Outcome]) -> None:
+    journal.write(rows_of(outcomes))
+
+
+def _there(record: ImageRecord, path: str, size: int, md5: str | None, verified: Verified | None = None) -> Outcome:
+    return Outcome(record=record, status=Status.SKIPPED, path=Path(path), bytes=size, md5=md5, verified=verified)

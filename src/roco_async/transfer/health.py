@@ -1,0 +1,168 @@
+"""Is the host there? Pure: told what happened and when, it says whether to go on, wait, probe or stop.
+
+States: UP until something says otherwise. AWAY: nobody asks but one probe at a time. ENDED: nobody asks any more.
+A host goes away when it plainly answers nobody: failures in a row without one success, at least twice what is allowed
+at once; or no connection while nothing else is under way; or no connection at the very first try.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from ..errors import Blocked, Busy, Grace, HostDown, Refused, TemporaryError, Unreachable
+
+_BLOCKED_AFTER: Final = 20
+_AWAY_AFTER: Final = 8
+_SHORTEST_PAUSE: Final = 0.25
+_LONGEST_PAUSE: Final = 30.0
+_PAUSE_SHARE: Final = 1 / 16
+
+
+class State(Enum):
+    UP = "up"
+    AWAY = "away"
+    ENDED = "ended"
+
+
+@dataclass(slots=True)
+class Try:
+    """One transfer as the watch sees it: when it began, what the host had done by then, and whether it is the probe."""
+
+    url: str
+    began: float
+    answers: int
+    successes: int
+    is_probe: bool = False
+
+
+class Health:
+    """The watch over one host.
+
+    Args:
+        outage: seconds that a host which had answered is waited for.
+        probes: how often a host that never answered is asked.
+    """
+
+    def __init__(self, *, outage: float, probes: int) -> None:
+        self._outage = outage
+        self._probes_allowed = probes
+        self._ending: TemporaryError | None = None
+        self._answers = 0
+        self._successes = 0
+        self._run = 0
+        self._run_url = ""
+        self._run_is_of_many = False
+        self._refused = 0
+        self._away_since: float | None = None
+        self._failed_probes = 0
+        self._last_probe = 0.0
+        self.pushed = False
+        self.next_probe = 0.0
+
+    @property
+    def state(self) -> State:
+        if self._ending is not None:
+            return State.ENDED
+        return State.UP if self._away_since is None else State.AWAY
+
+    @property
+    def failed_probes(self) -> int:
+        return self._failed_probes
+
+    def ending(self, url: str) -> TemporaryError:
+        """The error for whoever would ask a host whose work has ended."""
+        assert self._ending is not None
+        error = type(self._ending)(self._ending.message, url=url)
+        error.reason = self._ending.reason
+        return error
+
+    def began(self, url: str, now: float, *, is_probe: bool = False) -> Try:
+        return Try(url, now, self._answers, self._successes, is_probe)
+
+    def answered(self, a_try: Try) -> bool:
+        """Take note of an answer that turns nobody away; True if the host was away and is back."""
+        self._answers += 1
+        self._run = 0
+        back = self._away_since is not None and a_try.is_probe
+        if back:
+            self._away_since = None
+        return back
+
+    def succeeded(self) -> None:
+        """Take note of a transfer that went through to its end."""
+        self._successes += 1
+        self._run = 0
+        self._refused = 0
+
+    def failed(self, error: TemporaryError, a_try: Try, now: float, *, limit: int, others: int) -> None:
+        """Take note of a failure: set `error.grace`, and change state if it is one too many.
+
+        Args:
+            error: what ended the try.
+            a_try: what `began` returned.
+            now: seconds of a monotonic clock.
+            limit: transfers allowed at once just now.
+            others: other transfers of this host under way.
+        """
+        if isinstance(error, Refused):
+            self._answers += 1
+            self._refused += 1
+            if self._refused >= _BLOCKED_AFTER and self._ending is None:
+                self._ending = Blocked(f"the host refused {self._refused} in a row, the last: {error.message}")
+            return
+        if not error.overload and error.answered:
+            return
+        self._note_run(a_try.url)
+        if self._away_since is not None:
+            if a_try.is_probe:
+                self._probe_failed(error, now)
+            error.grace = Grace.HOST_AWAY
+            return
+        if self._is_away(error, limit=limit, others=others):
+            self._away_since = now
+            self._failed_probes = 0
+            self.pushed = isinstance(error, Busy)
+            self._probe_failed(error, now)
+            error.grace = Grace.HOST_AWAY
+        elif self._successes > a_try.successes:
+            error.grace = Grace.PUSHED_BACK
+        elif not error.answered and self._answers == a_try.answers and self._others_fail_too(error):
+            error.grace = Grace.HOST_AWAY
+
+    def _others_fail_too(self, error: TemporaryError) -> bool:
+        return self._run_is_of_many or isinstance(error, Unreachable)
+
+    def _note_run(self, url: str) -> None:
+        if self._run == 0:
+            self._run_url, self._run_is_of_many = url, False
+        elif url != self._run_url:
+            self._run_is_of_many = True
+        self._run += 1
+
+    def _is_away(self, error: TemporaryError, *, limit: int, others: int) -> bool:
+        if isinstance(error, Unreachable) and (others == 0 or self._answers == 0):
+            return True
+        at_once = min(limit, others + 1)
+        return self._run_is_of_many and self._run >= max(_AWAY_AFTER, 2 * at_once)
+
+    def _probe_failed(self, error: TemporaryError, now: float) -> None:
+        assert self._away_since is not None
+        self._failed_probes += 1
+        away = now - self._away_since
+        never_answered = self._successes == 0 and self._answers == 0
+        if self._failed_probes >= self._probes_allowed if never_answered else away >= self._outage:
+            self._ending = HostDown(self._epitaph(error, away, never_answered=never_answered))
+            if error.answered:
+                self._ending.reason = error.reason
+            return
+        pause = max(min(max(away * _PAUSE_SHARE, _SHORTEST_PAUSE), _LONGEST_PAUSE), error.retry_after or 0.0)
+        self.next_probe = now + pause
+        if not never_answered:  # the last probe comes when the time is up, not after it
+            self.next_probe = min(self.next_probe, self._away_since + self._outage)
+
+    def _epitaph(self, error: TemporaryError, away: float, *, never_answered: bool) -> str:
+        if never_answered:
+            return f"the host never answered ({self._failed_probes} tries); the last: {error.message}"
+        return f"the host did not come back within {away:.0f} s; the last: {error.message}"

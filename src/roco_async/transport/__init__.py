@@ -1,0 +1,1 @@
+"""Where bytes come from: one file a protocol; each maps its library's errors in one place."""

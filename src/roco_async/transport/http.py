@@ -1,0 +1,372 @@
+"""HTTP(S) by aiohttp: the one place that knows it, and the one place where its errors become ours.
+
+Rules for editing this file:
+
+1. Bytes are taken as they are: no decompression by aiohttp, or length, digest and Range no longer fit.
+2. A body is resumed only by a strong validator, and what a 206 says of itself is compared whatever was asked: several
+   S3 look-alikes ignore If-Range and send a part of the *new* object.
+3. An answer is read to its end where the connection can live on, and closed where it can't.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+
+import aiohttp
+from yarl import URL
+
+from ..errors import (
+    Broken,
+    Busy,
+    Damaged,
+    NotFound,
+    Refused,
+    ServerError,
+    Stale,
+    Stalled,
+    TransferError,
+    Unreachable,
+)
+from ..protocols import START, Body, Point
+from .headers import length, retry_after, s3_md5, span, validator
+
+PROJECT_URL: Final = "https://github.com/roco-async/roco_async"
+
+_MOST_REDIRECTS: Final = 10
+_ERROR_BODY: Final = 64 * 1024
+_INFLATE_STEP: Final = 256 * 1024
+_OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS})
+
+_S3_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,60})</Code>")
+
+
+def user_agent() -> str:
+    """The honest name that PMC asks automated clients to give."""
+    try:
+        number = version("roco-async")
+    except PackageNotFoundError:
+        number = "dev"
+    return f"roco_async/{number} (+{PROJECT_URL})"
+
+
+class HttpTransport:
+    """A Transport over HTTP/1.1 (RFC 9110, RFC 9112).
+
+    Args:
+        timeout: seconds without a byte, or without a connection, after which a transfer is broken off.
+        session: somebody else's session; it is used as it is and never closed.
+
+    Example:
+        >>> async def size(url):
+        ...     transport = HttpTransport(timeout=30)
+        ...     async with transport.open(url) as body:
+        ...         return body.size
+    """
+
+    def __init__(self, *, timeout: float, session: aiohttp.ClientSession | None = None) -> None:
+        self._session = session
+        self._owned = session is None
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=timeout, sock_read=timeout)
+        self._headers = {"User-Agent": user_agent(), "Accept": "*/*", "Accept-Encoding": "identity"}
+        self._proxies: dict[tuple[str, str], str | None] = {}
+
+    def open(self, url: str, at: Point = START) -> _Exchange:
+        """Ask for `url` from `at` on.
+
+        Raises, on entering and from the body's chunks:
+            PermanentError: 404 or 410.
+            TemporaryError: everything else that can go wrong.
+        """
+        return _Exchange(self, url, at)
+
+    async def aclose(self) -> None:
+        """Close the session if it is this transport's own; wait until its sockets are closed."""
+        session, self._session = self._session, None
+        if session is not None and self._owned:
+            await session.close()
+            await asyncio.sleep(0)  # transports close in the loop's next turn
+
+    async def get(self, url: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """Send one GET, following redirects that stay within http and https."""
+        target = URL(url, encoded=True)
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = await self._own_or_given().get(
+                target,
+                headers=headers,
+                allow_redirects=False,
+                timeout=self._timeout,
+                auto_decompress=False,
+                proxy=self._proxy_for(target),
+            )
+            if response.status not in (301, 302, 303, 307, 308):
+                return response
+            location = response.headers.get("Location", "")
+            await _read_out(response)
+            target = _redirected(target, location, url)
+        raise Refused(f"more than {_MOST_REDIRECTS} redirects", operation="GET", url=url)
+
+    def request_headers(self, at: Point) -> dict[str, str]:
+        if not at.offset:
+            return self._headers
+        asked = self._headers | {"Range": f"bytes={at.offset}-"}
+        if at.validator:
+            asked["If-Range"] = at.validator
+        return asked
+
+    def _own_or_given(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                # The limiter decides how many connections there are; a second limit here would only hide waits from it.
+                connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, ttl_dns_cache=300, keepalive_timeout=60),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=self._timeout,
+                auto_decompress=False,
+                trust_env=False,  # it would also send ~/.netrc; proxies are looked up below
+            )
+            self._owned = True
+        return self._session
+
+    def _proxy_for(self, target: URL) -> str | None:
+        if not self._owned:
+            return None  # a session that was passed in has its own idea of proxies
+        key = (target.scheme, target.host or "")
+        if key not in self._proxies:
+            proxies = getproxies_environment()
+            proxy = proxies.get(target.scheme) or proxies.get("all")
+            if proxy and proxy_bypass_environment(f"{target.host}:{target.port}", proxies):
+                proxy = None
+            if proxy and "://" not in proxy:
+                proxy = f"http://{proxy}"
+            self._proxies[key] = proxy
+        return self._proxies[key]
+
+
+class _Exchange:
+    """One request and its answer, from `async with` to the end of the block."""
+
+    __slots__ = ("_at", "_response", "_transport", "_url")
+
+    def __init__(self, transport: HttpTransport, url: str, at: Point) -> None:
+        self._transport = transport
+        self._url = url
+        self._at = at
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> Body:
+        try:
+            response = await self._transport.get(self._url, self._transport.request_headers(self._at))
+        except TransferError:
+            raise
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise mapped(error, self._url, answered=False) from error
+        self._response = response
+        try:
+            return await self._body(response)
+        except BaseException:
+            await self._close(whole=response.content.at_eof())
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        response = self._response
+        if response is not None:
+            await self._close(whole=kind is None and response.content.at_eof())
+
+    async def _close(self, *, whole: bool) -> None:
+        response, self._response = self._response, None
+        if response is None:
+            return
+        if whole:
+            response.release()
+        else:
+            response.close()
+
+    async def _body(self, response: aiohttp.ClientResponse) -> Body:
+        status = response.status
+        if status == 200:
+            return self._whole(response)
+        if status == 206:
+            return self._part(response)
+        message = await _explain(response)
+        if status == 416 and self._at.offset:
+            raise Stale(f"{message}: shorter than before", operation="GET", url=self._url)
+        raise refusal(status, message, self._url, response.headers)
+
+    def _whole(self, response: aiohttp.ClientResponse) -> Body:
+        headers = response.headers
+        size = length(headers)
+        if "Content-Range" in headers:
+            part = span(headers)
+            if self._at.offset or part is None or part[0] != 0 or part[1] + 1 != part[2]:
+                # rclone's S3 server answers a Range so, with a part: not to be joined, not to be taken for the whole
+                raise Stale("200 with a Content-Range", operation="GET", url=self._url)
+        coding = headers.get("Content-Encoding", "identity").strip().lower()
+        chunks: AsyncIterator[bytes] = _Chunks(response.content, self._url)
+        if coding not in ("identity", "") and not urlsplit(self._url).path.endswith((".gz", ".tgz")):
+            return Body(
+                start=0, size=None, validator=None, digest=s3_md5(headers),
+                chunks=_decoded(chunks, coding, self._url),
+            )  # fmt: skip
+        return Body(
+            start=0, size=size, validator=validator(headers), digest=s3_md5(headers), chunks=chunks
+        )
+
+    def _part(self, response: aiohttp.ClientResponse) -> Body:
+        headers = response.headers
+        part = span(headers)
+        if not self._at.offset:
+            raise Broken("206 where no range was asked for", operation="GET", url=self._url)
+        if part is None or part[0] != self._at.offset or part[1] < part[0]:
+            said = headers.get("Content-Range", "none")
+            raise Stale(f"wrong Content-Range: {said}", operation="GET", url=self._url)
+        if validator(headers) != self._at.validator:
+            raise Stale("206 of another version", operation="GET", url=self._url)
+        if headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
+            raise Stale("206 of an encoded body", operation="GET", url=self._url)
+        return Body(
+            start=part[0],
+            size=part[2],
+            validator=self._at.validator,
+            digest=s3_md5(headers),
+            chunks=_Chunks(response.content, self._url),
+        )
+
+
+class _Chunks:
+    """The body's bytes as they arrive; keeps what came before a cut, unlike `read()`."""
+
+    __slots__ = ("_content", "_url")
+
+    def __init__(self, content: aiohttp.StreamReader, url: str) -> None:
+        self._content = content
+        self._url = url
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            chunk = await self._content.readany()
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise mapped(error, self._url, answered=True) from error
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+
+async def _decoded(chunks: AsyncIterator[bytes], coding: str, url: str) -> AsyncIterator[bytes]:
+    """Undo a Content-Encoding that was not asked for, in bounded pieces."""
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise Damaged(f"Content-Encoding {coding} that nobody asked for", operation="GET", url=url)
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        async for chunk in chunks:
+            piece = inflate.decompress(chunk, _INFLATE_STEP)
+            while piece:
+                yield piece
+                piece = inflate.decompress(inflate.unconsumed_tail, _INFLATE_STEP)
+    except zlib.error as error:
+        raise Damaged(f"Content-Encoding {coding} does not decode: {error}", operation="GET", url=url) from error
+    if not inflate.eof:
+        raise Broken("the encoded body ends too early", operation="GET", url=url)
+
+
+def mapped(error: Exception, url: str, *, answered: bool) -> TransferError:
+    """Return the TransferError for what aiohttp or the socket raised.
+
+    Args:
+        error: the foreign exception; the most specific class below wins.
+        url: what was asked for.
+        answered: whether the answer's head had arrived.
+    """
+    text = str(error) or type(error).__name__
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return refusal(error.status, f"the proxy answered {error.status} {error.message}", url, error.headers or {})
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
+            return Refused(f"certificate: {text}", operation="GET", url=url)
+        case aiohttp.ClientConnectorError() if error.os_error.errno in _OUT_OF_DESCRIPTORS:
+            return Busy(f"this process has no more descriptors: {text}", operation="GET", url=url)
+        case aiohttp.ClientConnectorError() if isinstance(error.os_error, ssl.SSLCertVerificationError):
+            return Refused(f"certificate: {text}", operation="GET", url=url)
+        case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
+            return Unreachable(text, operation="GET", url=url, answered=False)
+        case aiohttp.ServerDisconnectedError():
+            # an idle connection closed by the server shows up so: normal traffic, and no sign of overload
+            message = "the server closed the connection"
+            return Broken(message, operation="GET", url=url, answered=answered, overload=False)
+        case TimeoutError():
+            return Stalled("no bytes for too long", operation="GET", url=url, answered=answered)
+        case aiohttp.ClientPayloadError():
+            return Broken(f"the body was cut: {text}", operation="GET", url=url)
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            return Refused(f"no usable URL: {text}", operation="GET", url=url)
+        case aiohttp.ClientResponseError():
+            return Broken(f"no proper HTTP: {error.message}", operation="GET", url=url)
+        case ssl.SSLError():
+            return Broken(f"TLS: {text}", operation="GET", url=url, answered=answered)
+        case aiohttp.ClientError() | OSError():
+            return Broken(text, operation="GET", url=url, answered=answered)
+        case _:
+            return Refused(f"no usable URL or answer: {text}", operation="GET", url=url)
+
+
+def refusal(status: int, message: str, url: str, headers: Mapping[str, str]) -> TransferError:
+    """Return the TransferError for a status that brings no image (RFC 9110 §15; S3 "Error responses")."""
+    if status in (404, 410):
+        return NotFound(message, operation="GET", url=url)
+    wait = retry_after(headers)
+    if status in (421, 425, 429, 503):
+        return Busy(message, operation="GET", url=url, retry_after=wait)
+    if status == 408:
+        return Stalled(message, operation="GET", url=url)
+    if status >= 500:
+        return ServerError(message, operation="GET", url=url, retry_after=wait)
+    if status >= 400:
+        return Refused(message, operation="GET", url=url, retry_after=wait)
+    return Broken(message, operation="GET", url=url)
+
+
+def _redirected(target: URL, location: str, url: str) -> URL:
+    try:
+        moved = target.join(URL(location, encoded=True))
+    except ValueError as error:
+        raise Refused(f"a redirect to {location!r}", operation="GET", url=url) from error
+    downgrade = target.scheme == "https" and moved.scheme != "https"
+    if not location or moved.scheme not in ("http", "https") or not moved.host or downgrade:
+        raise Refused(f"a redirect to {location!r} is not followed", operation="GET", url=url)
+    return moved
+
+
+async def _read_out(response: aiohttp.ClientResponse) -> bytes:
+    """Read a small body so that the connection can be used again; close it if the body is not small."""
+    body = b""
+    try:
+        while len(body) <= _ERROR_BODY and (chunk := await response.content.readany()):
+            body += chunk
+    except (aiohttp.ClientError, OSError):
+        response.close()
+    if response.content.at_eof():
+        response.release()
+    else:
+        response.close()
+    return body
+
+
+async def _explain(response: aiohttp.ClientResponse) -> str:
+    """Return the status in words, with S3's own code where the body has one."""
+    body = await _read_out(response)
+    code = _S3_CODE.search(body)
+    words = code[1].decode() if code else (response.reason or "")
+    return f"{response.status} {words}".strip()
