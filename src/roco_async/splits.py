@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,13 +23,14 @@ from .dataset.obtain import cache_folder, obtain
 from .errors import UsageError
 from .fetcher import Fetcher, transport_for
 from .progress import drawn, for_notebook
-from .records import FetchReport
+from .records import FetchReport, ImageRecord
 from .transfer.budget import Budget
 
 if TYPE_CHECKING:
     import aiohttp
 
 DEFAULT_DATA: Final = Path("data")
+_BATCH: Final = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,7 @@ class Wanted:
     """The images of a selection, before any is asked for.
 
     Args:
-        annotations: read and found good; `.records()` yields the images.
+        annotations: read and found good.
         images: how many a group has.
         missing: groups that nobody named and that have no annotations.
         config: as given, with the annotation root and the output folder filled in.
@@ -46,6 +48,13 @@ class Wanted:
     images: dict[Group, int]
     missing: tuple[Group, ...]
     config: FetchConfig
+
+    async def records(self) -> AsyncIterator[ImageRecord]:
+        """Yield the images in the order of the files; reading and parsing happen off the loop, a batch at a time."""
+        records = self.annotations.records()
+        while batch := await asyncio.to_thread(list, islice(records, _BATCH)):
+            for record in batch:
+                yield record
 
     @property
     def total(self) -> int:
@@ -96,7 +105,7 @@ async def open_annotations(
     Example:
         >>> async def first_image():
         ...     wanted = await open_annotations(["test"], FetchConfig(data="data"))
-        ...     return next(wanted.annotations.records())
+        ...     return await anext(wanted.records())
     """
     selection = parse_selection(words)
     root = await asyncio.to_thread(annotation_root, config, selection)
@@ -161,7 +170,7 @@ async def fetch_split(
     wanted = await open_annotations(words, config, session=session)
     report = FetchReport()
     async with Fetcher(wanted.config, session=session) as fetcher:
-        run = fetcher.iter_fetch(wanted.annotations.records())
+        run = fetcher.iter_fetch(wanted.records())
         async with drawn(run.statistics, for_notebook(wanted.total)):
             async for outcome in run:
                 report.add(outcome)

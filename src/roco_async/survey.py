@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,7 +31,7 @@ class Survey:
         return asdict(self)
 
 
-async def survey(records: Iterable[ImageRecord], config: FetchConfig) -> Survey:
+async def survey(records: AsyncIterable[ImageRecord], config: FetchConfig) -> Survey:
     """Count what a run with these records would do; no request is made and nothing is written.
 
     Raises:
@@ -47,10 +46,10 @@ async def survey(records: Iterable[ImageRecord], config: FetchConfig) -> Survey:
         await files.aclose()
 
 
-async def _count(records: Iterable[ImageRecord], shelf: Shelf, limit: int | None) -> Survey:
+async def _count(records: AsyncIterable[ImageRecord], shelf: Shelf, limit: int | None) -> Survey:
     found = Survey()
     articles: set[str] = set()
-    for record in records:
+    async for record in records:
         if limit is not None and found.images >= limit:
             break
         found.images += 1
@@ -66,7 +65,5 @@ async def _count(records: Iterable[ImageRecord], shelf: Shelf, limit: int | None
             if record.size is not None:
                 found.sizes_known += 1
                 found.bytes_known += record.size
-        if found.images % 1024 == 0:
-            await asyncio.sleep(0)
     found.articles = len(articles)
     return found

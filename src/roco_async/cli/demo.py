@@ -26,7 +26,7 @@ async def demo(command: Command) -> int:
         wanted = await open_annotations(["test"], config, session=session)
         report = FetchReport()
         async with Fetcher(wanted.config, session=session) as fetcher:
-            run = fetcher.iter_fetch(wanted.annotations.records())
+            run = fetcher.iter_fetch(wanted.records())
             interrupts.watch(run)
             drawer = for_stream(wanted.total, sys.stderr) if command.progress else Silent()
             async with drawn(run.statistics, drawer):

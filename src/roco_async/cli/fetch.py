@@ -36,7 +36,7 @@ async def _fetch(command: Command, wanted: Wanted, interrupts: Interrupts) -> in
     report = FetchReport()
     refused: DiskRefused | None = None
     async with Fetcher(wanted.config) as fetcher:
-        run = fetcher.iter_fetch(wanted.annotations.records())
+        run = fetcher.iter_fetch(wanted.records())
         interrupts.watch(run)
         try:
             async with drawn(run.statistics, _drawer(command, wanted.total)):
@@ -92,7 +92,7 @@ async def _dry_run(command: Command) -> int:
             tell(f"{text}\nWhat they ask for is known once they are there.")
         return DONE
     wanted = await open_annotations(command.selection, command.config)
-    found = await survey(wanted.annotations.records(), wanted.config)
+    found = await survey(wanted.records(), wanted.config)
     out = wanted.config.out
     assert out is not None
     free = await asyncio.to_thread(_free, out)

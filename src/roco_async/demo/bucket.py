@@ -2,7 +2,7 @@
 
 It pushes back with 503 SlowDown above a number of requests, cuts every n-th body in the middle (a part asked for by
 `Range` is never cut, so that a resumed transfer ends), and takes its time. It counts what it did. As a guest of the
-house `demo` is the one other owner of aiohttp, whose server it uses, beside `transport/http.py`, which uses its client.
+house `demo` is the one other owner of aiohttp beside `transport/http.py`: for its server, and a session without proxy.
 """
 
 from __future__ import annotations

@@ -249,7 +249,9 @@ def test_random_bytes(contents: list[bytes | None]) -> None:
             assert found
 
 
-@pytest.mark.parametrize("module", [roco_async.dataset.annotations, roco_async.dataset.entries])
+@pytest.mark.parametrize(
+    "module", [roco_async.dataset.annotations, roco_async.dataset.entries, roco_async.dataset.rows]
+)
 def test_examples(module: object) -> None:
     """The examples in the docstrings of this room hold."""
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
