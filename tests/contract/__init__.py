@@ -1,0 +1,1 @@
+"""One suite for each protocol: the real servers and parts pass it, and so do the fakes."""
