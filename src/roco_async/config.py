@@ -14,7 +14,13 @@ from .errors import UsageError, redacted
 
 CLOUD_URL = "https://pmc-oa-opendata.s3.amazonaws.com/"
 ANNOTATIONS_URL = "https://github.com/razorx89/roco-dataset/archive/a1f0ad6c578ca8801e5a6eccc90af051aee1c326.tar.gz"
+PACKAGES_URL = "ftp://ftp.ncbi.nlm.nih.gov"
+SOURCES = ("cloud", "packages")
 HTTP_CONNECTIONS = 256
+FTP_CONNECTIONS = 16
+
+_WEB = ("http", "https")
+_MIRRORS = ("ftp", "http", "https", "file")
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
@@ -68,9 +74,22 @@ class FetchConfig:
         CLOUD_URL, "--cloud-url", metavar="URL",
         help="base of the bucket (default: %(default)s)",
     )  # fmt: skip
-    connections: int = _setting(
-        HTTP_CONNECTIONS, "-n", "--connections", metavar="N", parse=int,
-        help="the most connections at once; fewer are used where more bring nothing (default: %(default)s)",
+    source: tuple[str, ...] = _setting(
+        ("cloud",), "--source", metavar="SOURCE",
+        help="cloud or packages; given twice, what the first has lost for good is asked of the second (default: cloud)",
+    )  # fmt: skip
+    packages_url: str = _setting(
+        PACKAGES_URL, "--packages-url", metavar="URL",
+        help="a package mirror, ftp, http, https or file, in place of %(default)s in the links",
+    )  # fmt: skip
+    keep_packages: Path | None = _setting(
+        None, "-k", "--keep-packages", metavar="DIR", parse=Path,
+        help="keep the packages too; file://DIR is then a mirror, and a killed run goes on at their byte",
+    )  # fmt: skip
+    connections: int | None = _setting(
+        None, "-n", "--connections", metavar="N", parse=int,
+        help="the most connections to a host; fewer are used where more bring nothing "
+        f"(default: {HTTP_CONNECTIONS} over HTTP, {FTP_CONNECTIONS} to an FTP server)",
     )  # fmt: skip
     attempts: int = _setting(
         6, "-r", "--attempts", metavar="N", parse=int,
@@ -95,16 +114,20 @@ class FetchConfig:
 
     def __post_init__(self) -> None:
         issues: list[str] = []
-        for name in ("data", "out"):
+        for name in ("data", "out", "keep_packages"):
             value = getattr(self, name)
             if isinstance(value, str):
                 object.__setattr__(self, name, Path(value))
             elif value is not None and not isinstance(value, Path):
                 issues.append(f"{name}: a path is wanted, not {value!r}")
-        issues += self._url_issues("cloud_url", query_allowed=False)
-        issues += self._url_issues("annotations_url", query_allowed=True)
+        if isinstance(self.source, str):
+            object.__setattr__(self, "source", (self.source,))
+        issues += self._source_issues()
+        issues += self._url_issues("cloud_url", _WEB, query_allowed=False)
+        issues += self._url_issues("packages_url", _MIRRORS, query_allowed=False)
+        issues += self._url_issues("annotations_url", _WEB, query_allowed=True)
         for name in ("connections", "attempts", "limit_rate", "limit"):
-            issues += self._count_issues(name, optional=name.startswith("limit"))
+            issues += self._count_issues(name, optional=name != "attempts")
         issues += self._seconds_issues("timeout", above_zero=True)
         issues += self._seconds_issues("outage", above_zero=False)
         if issues:
@@ -126,17 +149,28 @@ class FetchConfig:
             return [f"{name}: must be {'over' if above_zero else 'at least'} 0 seconds, not {value!r}"]
         return []
 
-    def _url_issues(self, name: str, *, query_allowed: bool) -> list[str]:
+    def _source_issues(self) -> list[str]:
+        source = self.source
+        if not isinstance(source, list | tuple) or not source or any(name not in SOURCES for name in source):
+            return [f"source: one or two of {', '.join(SOURCES)} are wanted, not {source!r}"]
+        if len(set(source)) < len(source):
+            return [f"source: {source[0]} is named twice"]
+        object.__setattr__(self, "source", tuple(source))
+        return []
+
+    def _url_issues(self, name: str, schemes: tuple[str, ...], *, query_allowed: bool) -> list[str]:
         value = getattr(self, name)
         if not isinstance(value, str):
             return [f"{name}: a URL is wanted, not {value!r}"]
         try:
             parts = urlsplit(value)
-            known = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+            place = parts.path if parts.scheme == "file" else parts.hostname
+            known = parts.scheme in schemes and place and (parts.port is None or parts.port > 0)
         except ValueError:
             known = False
         if not known or any(ord(letter) <= 32 for letter in value):
-            return [f"{name}: a URL that begins with http:// or https:// is wanted, not {redacted(value)!r}"]
+            begins = " or ".join(f"{scheme}://" for scheme in schemes)
+            return [f"{name}: a URL that begins with {begins} is wanted, not {redacted(value)!r}"]
         if not query_allowed and (parts.query or parts.fragment):
             return [f"{name}: a base without ? and # is wanted, not {redacted(value)!r}"]
         return []

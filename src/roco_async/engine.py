@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from .protocols import Source
@@ -58,32 +59,27 @@ class Engine:
         Raises:
             ExceptionGroup: the disk refused, or the records' own iterator failed.
         """
-        wanted = self._wanted(records)
+        lost: dict[ImageRecord, Outcome] = {}
         for place, source in enumerate(self._sources):
             is_last = place == len(self._sources) - 1
-            lost: list[ImageRecord] = []
-            async with aclosing(wanted):
-                await self._run_pass(source, wanted, None if is_last else lost)
-            wanted = _each(lost)
+            a_pass = _Pass(source, before=lost, lost=None if is_last else {})
+            async with aclosing(_each(list(lost)) if place else self._wanted(records)) as wanted:
+                await self._run_pass(a_pass, wanted)
+            self._outlet.emit(tuple(a_pass.before.values()))  # those that a drained run gave to no further source
+            lost = a_pass.lost or {}
+        self._outlet.emit(tuple(lost.values()))
 
-    async def _run_pass(
-        self, source: Source, wanted: AsyncIterator[ImageRecord], lost: list[ImageRecord] | None
-    ) -> None:
-        async with asyncio.TaskGroup() as group, aclosing(source.jobs(wanted)) as jobs:
+    async def _run_pass(self, a_pass: _Pass, wanted: AsyncIterator[ImageRecord]) -> None:
+        async with asyncio.TaskGroup() as group, aclosing(a_pass.source.jobs(wanted)) as jobs:
             async for job in jobs:
                 await self._places.acquire()
-                group.create_task(self._work(source, job, lost))
+                group.create_task(self._work(a_pass, job))
                 if self._draining:
                     break
 
-    async def _work(self, source: Source, job: Job, lost: list[ImageRecord] | None) -> None:
+    async def _work(self, a_pass: _Pass, job: Job) -> None:
         try:
-            outcomes = await source.fetch(job)
-            if lost is not None:
-                kept = [outcome for outcome in outcomes if not _is_lost(outcome)]
-                lost += [outcome.record for outcome in outcomes if _is_lost(outcome)]
-                outcomes = kept
-            self._outlet.emit(outcomes)
+            self._outlet.emit(a_pass.settled(await a_pass.source.fetch(job)))
             await self._outlet.wait_for_room()
         finally:
             self._places.release()
@@ -130,5 +126,38 @@ async def _each(records: Iterable[ImageRecord]) -> AsyncGenerator[ImageRecord, N
         yield record
 
 
-def _is_lost(outcome: Outcome) -> bool:
-    return outcome.status is Status.FAILED and outcome.reason is not None and outcome.reason.permanent
+@dataclass(slots=True)
+class _Pass:
+    """One source's turn.
+
+    Args:
+        source: whose.
+        before: what the source before had lost for good; an entry goes when this source has its say.
+        lost: takes what this one has lost for good; None where no other source is left to ask.
+    """
+
+    source: Source
+    before: dict[ImageRecord, Outcome]
+    lost: dict[ImageRecord, Outcome] | None
+
+    def settled(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Keep back what the next source is to be asked for; of the others, tell what both sources had to say."""
+        if not self.before and self.lost is None:
+            return outcomes
+        settled: list[Outcome] = []
+        for outcome in outcomes:
+            earlier = self.before.pop(outcome.record, None)
+            told = _joined(earlier, outcome) if earlier else outcome
+            if self.lost is not None and told.reason is not None and told.reason.permanent:
+                self.lost[told.record] = told
+            else:
+                settled.append(told)
+        return settled
+
+
+def _joined(earlier: Outcome, later: Outcome) -> Outcome:
+    """The later outcome, with the requests of both and, if it failed too, the words of both."""
+    attempts = earlier.attempts + later.attempts
+    if later.status is not Status.FAILED:
+        return replace(later, attempts=attempts)
+    return replace(later, attempts=attempts, error=f"{earlier.source}: {earlier.error}; {later.source}: {later.error}")

@@ -6,25 +6,28 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from .config import FetchConfig
+from .config import FTP_CONNECTIONS, HTTP_CONNECTIONS, FetchConfig
 from .engine import Engine, Records
 from .errors import DiskRefused
+from .protocols import Source, Transport
 from .records import FetchReport, ImageRecord, Outcome, Statistics, Status
 from .sources.cloud import CloudSource
+from .sources.packages import PackagesSource
 from .store.files import Files
 from .store.shelf import Shelf
 from .transfer.budget import Budget
 from .transfer.hosts import Paced
-from .transfer.limits import Aimd
+from .transfer.limits import Aimd, Policy
 from .transfer.rate import RateLimit
 from .transport.http import HttpTransport
+from .transport.schemes import Schemes
 
 if TYPE_CHECKING:
     import aiohttp
@@ -100,15 +103,10 @@ class _Work:
         config = fetcher.config
         self._records = _first(records, config.limit)
         self._paced = fetcher.paced
-        self._shelf = Shelf(config.out or config.data or DEFAULT_OUT, fetcher.files)
-        cloud = CloudSource(
-            config.cloud_url,
-            transport=fetcher.paced,
-            receiver=self._shelf.receiver,
-            budget=partial(Budget, config.attempts),
-        )
+        self._shelf = Shelf(config.out or config.data or DEFAULT_OUT, fetcher.files, config.keep_packages)
+        sources = [_source(name, config, fetcher.paced, self._shelf) for name in config.source]
         jobs = fetcher.connections + min(fetcher.connections, _WAITING_JOBS)
-        self._engine = Engine([cloud], find=self._shelf.find, outlet=self, jobs=jobs)
+        self._engine = Engine(sources, find=self._shelf.find, outlet=self, jobs=jobs)
         self._task: asyncio.Task[None] | None = None
         self._ready: deque[Outcome] = deque()
         self._news = asyncio.Event()
@@ -240,7 +238,7 @@ class Fetcher:
 
     async def __aenter__(self) -> Self:
         config = self.config
-        self.connections = _within_descriptors(config.connections)
+        self.connections = _within_descriptors(config.connections or HTTP_CONNECTIONS)
         self.files = Files()
         self.paced = transport_for(config, self.connections, self._session)
         self._open = True
@@ -293,15 +291,44 @@ class Fetcher:
 
 
 def transport_for(config: FetchConfig, connections: int, session: aiohttp.ClientSession | None) -> Paced:
-    """Join what carries bytes: HTTP, its hosts' limits and health, and the rate."""
+    """Join what carries bytes: the protocols, their hosts' limits and health, and the rate."""
+
+    def policy(scheme: str) -> Policy:
+        few = scheme == "ftp" and config.connections is None
+        return Aimd(min(connections, FTP_CONNECTIONS) if few else connections)
+
     return Paced(
-        HttpTransport(timeout=config.timeout, session=session),
-        policy=partial(Aimd, connections),
+        Schemes(_transports(config, session)),
+        policy=policy,
         timeout=config.timeout,
         outage=config.outage,
         probes=config.attempts,
         rate=RateLimit(config.limit_rate) if config.limit_rate else None,
     )
+
+
+def _transports(config: FetchConfig, session: aiohttp.ClientSession | None) -> dict[str, Callable[[], Transport]]:
+    def web() -> Transport:
+        return HttpTransport(timeout=config.timeout, session=session)
+
+    def ftp() -> Transport:
+        from .transport.ftp import FtpTransport  # aioftp costs 20 ms that most runs need not pay
+
+        return FtpTransport(timeout=config.timeout)
+
+    def file() -> Transport:
+        from .transport.file import FileTransport
+
+        return FileTransport()
+
+    return {"http": web, "https": web, "ftp": ftp, "file": file}
+
+
+def _source(name: str, config: FetchConfig, transport: Paced, shelf: Shelf) -> Source:
+    budget = partial(Budget, config.attempts)
+    if name == "packages":
+        return PackagesSource(config.packages_url, transport=transport, shelf=shelf, budget=budget)
+    return CloudSource(config.cloud_url, transport=transport, shelf=shelf, budget=budget)
 
 
 def _first(records: Records, limit: int | None) -> Records:

@@ -36,6 +36,8 @@ class Body:
         validator: None if weak or absent: such a body cannot be resumed.
         digest: md5 in hex where the server publishes it (the ETag of a single-part S3 object).
         chunks: the bytes; raises `TransferError`s only.
+        reconnect: seconds that a fresh connection costs, which leaving this body early makes necessary; 0 where it
+            makes none necessary.
     """
 
     start: int
@@ -43,6 +45,7 @@ class Body:
     validator: str | None
     digest: str | None
     chunks: AsyncIterator[bytes]
+    reconnect: float = 0.0
 
 
 class Transport(Protocol):
@@ -58,6 +61,10 @@ class Receiver(Protocol):
 
     @property
     def point(self) -> Point: ...
+
+    @property
+    def satisfied(self) -> bool:
+        """Whether it has all it wants: a cut in what is still coming is no failure."""
 
     async def begin(self, body: Body) -> None:
         """Take note of what is coming, once an attempt. Raises `Stale` if it is another version than before."""

@@ -13,6 +13,8 @@ in octal and base 256, checksums unsigned and signed. Where writers and readers 
   unknown type have as much as they state (POSIX ustar, typeflag).
 * **Names.** pax goes before GNU long names, these before the block's own; a later header goes before an earlier one,
   a local one before a global one. Names are UTF-8; other bytes come as surrogates (`os.fsencode` brings them back).
+* **Directories without a type** (v7) are told by a slash at the end of the whole name, not (as in tarfile) of the part
+  that the block has room for.
 * **Nothing is followed.** A link is a type and a target; what it means is the consumer's affair.
 
 Rules for editing this file:

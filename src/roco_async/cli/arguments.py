@@ -113,6 +113,7 @@ def _add_setting(parser: argparse.ArgumentParser, name: str, default: Any, metad
         dest=name,
         metavar=metadata["metavar"],
         type=metadata["parse"],
+        action="append" if isinstance(default, tuple) else "store",
         help=metadata["help"].replace("%(default)s", str(default)).replace("%(default)g", f"{default}"),
     )
 

@@ -84,6 +84,10 @@ class TarballReceiver:
     def point(self) -> Point:
         return Point(self._offset, self._validator) if self._offset else START
 
+    @property
+    def satisfied(self) -> bool:
+        return False  # every byte is wanted
+
     async def begin(self, body: Body) -> None:
         self._validator = body.validator
 

@@ -10,29 +10,25 @@ import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from pathlib import Path
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ..errors import BadListing, NoMedia, NotFound, TransferError, Unsafe
 from ..protocols import Transport
-from ..records import ImageRecord, Job, Outcome, Status
-from ..store.image import ImageReceiver
+from ..records import ImageRecord, Job, Outcome
+from ..store.files import Kept
 from ..store.memory import MemoryReceiver
 from ..transfer.budget import Budget
 from ..transfer.loop import transfer
-from .listing import Article, Entry, parse_page
+from .listing import Article, Entry, Page, parse_page
+from .outcomes import outcome_of
+from .single import Shelf, fetch_one, own_url
 
 LARGEST_LISTING: Final = 8 << 20
 MOST_PAGES: Final = 100
 _REMEMBERED: Final = 4096
 _PMCID = re.compile(r"PMC[0-9]{1,12}")
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f/]")
-
-_URL_SAFE: Final = "!$%&'()*+,/:;=?@[]~"
-"""What stays as it is in a URL that a list gives (RFC 3986 §2.2); blanks and letters beyond ASCII are encoded."""
-
-Receivers = Callable[..., ImageReceiver]
 
 
 class CloudSource:
@@ -41,16 +37,16 @@ class CloudSource:
     Args:
         base: the bucket's URL, with a slash at its end.
         transport: where bytes come from.
-        receiver: makes the receiver of a record; takes `md5` and `size` where a listing tells them.
+        shelf: where images go.
         budget: makes the budget of an item.
     """
 
     name = "cloud"
 
-    def __init__(self, base: str, *, transport: Transport, receiver: Receivers, budget: Callable[[], Budget]) -> None:
+    def __init__(self, base: str, *, transport: Transport, shelf: Shelf, budget: Callable[[], Budget]) -> None:
         self._base = base
         self._transport = transport
-        self._receiver = receiver
+        self._shelf = shelf
         self._budget = budget
         self._articles: OrderedDict[str, _Known] = OrderedDict()
 
@@ -64,64 +60,45 @@ class CloudSource:
     async def _fetch(self, record: ImageRecord) -> Outcome:
         budget = self._budget()
         asked = _Asked()
+        path = ""
+        result: Kept | TransferError
         try:
-            receiver = await self._carry(record, budget, asked)
+            path = self._shelf.path(record)
+            result = await self._carry(record, budget, asked)
         except TransferError as error:
-            return Outcome(
-                record=record,
-                status=Status.FAILED,
-                source=self.name,
-                url=asked.url,
-                attempts=budget.tries,
-                reason=error.reason,
-                error=str(error),
-            )
-        kept = receiver.kept
-        assert kept is not None
-        return Outcome(
-            record=record,
-            status=Status.FETCHED,
-            path=Path(receiver.path),
-            bytes=kept.size,
-            md5=kept.md5,
-            verified=kept.verified,
-            source=self.name,
-            url=asked.url,
-            attempts=budget.tries,
-        )
+            result = error
+        return outcome_of(record, result, path=path, source=self.name, url=asked.url, attempts=budget.tries)
 
-    async def _carry(self, record: ImageRecord, budget: Budget, asked: _Asked) -> ImageReceiver:
-        if record.url is not None:
-            if urlsplit(record.url).scheme not in ("http", "https"):
-                raise Unsafe(f"{record.url!r} is no http or https URL", operation="GET")
-            return await self._get(quote(record.url.partition("#")[0], safe=_URL_SAFE), record, budget, asked)
+    async def _carry(self, record: ImageRecord, budget: Budget, asked: _Asked) -> Kept:
+        asked.url = own_url(record)
+        if asked.url is not None:
+            return await self._get(record, budget, asked)
         _check_names(record)
         known = self._articles.get(record.pmcid)
         if known is None or known.article is None:
+            asked.url = f"{self._base}{record.pmcid}.1/{quote(record.name, safe='')}"
             try:
-                guess = f"{self._base}{record.pmcid}.1/{quote(record.name, safe='')}"
-                return await self._get(guess, record, budget, asked)
+                return await self._get(record, budget, asked)
             except NotFound:
                 pass
         article = await self._article(record.pmcid, budget)
         entry = article.pick(record.name)
         if entry is None:
             raise _absence(record, article)
-        return await self._get(self._base + quote(entry.key, safe="/"), record, budget, asked, entry)
+        asked.url = self._base + quote(entry.key, safe="/")
+        return await self._get(record, budget, asked, entry)
 
-    async def _get(
-        self, url: str, record: ImageRecord, budget: Budget, asked: _Asked, entry: Entry | None = None
-    ) -> ImageReceiver:
-        asked.url = url
-        md5 = record.md5 or (entry.md5 if entry else None)
-        size = record.size if record.size is not None else (entry.size if entry else None)
-        receiver = self._receiver(record, md5=md5, size=size)
-        try:
-            await transfer(url, receiver, transport=self._transport, budget=budget)
-        except BaseException:
-            await receiver.discard()
-            raise
-        return receiver
+    async def _get(self, record: ImageRecord, budget: Budget, asked: _Asked, entry: Entry | None = None) -> Kept:
+        assert asked.url is not None
+        return await fetch_one(
+            asked.url,
+            record,
+            shelf=self._shelf,
+            transport=self._transport,
+            budget=budget,
+            md5=entry.md5 if entry else None,
+            size=entry.size if entry else None,
+        )
 
     def _known(self, pmcid: str) -> _Known:
         known = self._articles.get(pmcid)
@@ -147,10 +124,7 @@ class CloudSource:
         for _ in range(MOST_PAGES):
             too_much = BadListing(f"the listing has over {LARGEST_LISTING} bytes", operation="GET", url=first)
             page = MemoryReceiver(room, too_much=too_much, read=parse_page)
-            try:
-                await transfer(url, page, transport=self._transport, budget=budget)
-            except NotFound as error:
-                raise BadListing(f"no listing: {error.message}", operation="GET", url=url) from error
+            await self._get_page(url, page, budget)
             room -= page.taken
             parsed = page.value
             entries += parsed.entries
@@ -160,6 +134,16 @@ class CloudSource:
             tokens.add(token)
             url = f"{first}&continuation-token={quote(token, safe='')}"
         raise BadListing(f"the listing has over {MOST_PAGES} pages", operation="GET", url=first)
+
+
+    async def _get_page(self, url: str, page: MemoryReceiver[Page], budget: Budget) -> None:
+        while True:
+            try:
+                return await transfer(url, page, transport=self._transport, budget=budget)
+            except NotFound as error:  # no bucket answers so: it proves nothing about the article
+                no_listing = BadListing(f"no listing: {error.message}", operation="GET", url=url)
+                no_listing.__cause__ = error
+                await budget.spend(no_listing, gained=0)
 
 
 class _Asked:

@@ -53,7 +53,8 @@ class Bodies:
         path: final name.
         name: original file name; its suffix tells what the picture should begin with.
         chunks: the bytes, where they were gathered in memory.
-        temp: the file that has them otherwise, with `md5` made as it was written.
+        temp: the file that has them otherwise, with `md5` made as it was written; it is gone after the commit.
+        crc: whether the CRC of the gzip stream that they came from was checked.
         size: bytes that came; never under `declared`.
         declared: bytes that were announced, None where nothing was.
         digest: the md5 that was published, None where none was.
@@ -67,6 +68,14 @@ class Bodies:
     digest: str | None = None
     temp: str | None = None
     md5: str | None = None
+    crc: bool = False
+
+    @property
+    def verified(self) -> Verified | None:
+        """By what the bytes are checked."""
+        if self.digest is not None:
+            return "md5"
+        return "crc" if self.crc else "length" if self.declared is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,20 +204,34 @@ class Files:
             try:
                 if self._closing or kept.cancelled():
                     raise Broken("given up", operation="store")
-                results.append(self._commit(body))
-            except TransferError as error:
+                results.append(self.commit_now(body))
+            except (DiskRefused, TransferError) as error:
                 results.append(error)
-            except OSError as error:
-                results.append(refused(error))
         return results
+
+    def commit_now(self, body: Bodies) -> Kept | TransferError:
+        """Check an image and give it its final name; blocks. What is wrong with its bytes is the result.
+
+        Raises:
+            DiskRefused: the disk refused.
+        """
+        try:
+            return self._commit(body)
+        except TransferError as error:
+            return error
+        except OSError as error:
+            refusal = refused(error)
+            if isinstance(refusal, DiskRefused):
+                raise refusal from error
+            return refusal
 
     def _commit(self, body: Bodies) -> Kept:
         md5 = body.md5 or _md5(body.chunks)
-        _check(body, md5)
         folder = os.path.dirname(body.path)
-        self.make_folder(folder)
         temp = body.temp or self.temp_name(folder)
         try:
+            _check(body, md5)
+            self.make_folder(folder)
             if body.temp is None:
                 _write_new(temp, body.chunks)
             os.replace(temp, body.path)
@@ -216,7 +239,7 @@ class Files:
             with contextlib.suppress(OSError):
                 os.unlink(temp)
             raise
-        return Kept(body.size, md5, "md5" if body.digest else "length" if body.declared is not None else None)
+        return Kept(body.size, md5, body.verified)
 
 
 async def _ended(work: asyncio.Future[Any]) -> None:
@@ -243,6 +266,10 @@ def _check(body: Bodies, md5: str) -> None:
     if body.digest is not None:
         if md5 != body.digest:
             raise Damaged(f"md5 {md5} where {body.digest} was announced ({body.size} bytes)", operation="check")
+        return
+    if body.declared is not None and body.size != body.declared:
+        raise Damaged(f"{body.size} bytes where {body.declared} were announced", operation="check")
+    if body.crc:
         return
     fault = pictures.fault(head, tail, body.size, body.name)
     if fault:

@@ -57,6 +57,10 @@ class ImageReceiver:
     def point(self) -> Point:
         return Point(self._offset, self._validator) if self._offset else START
 
+    @property
+    def satisfied(self) -> bool:
+        return False  # every byte is wanted
+
     async def begin(self, body: Body) -> None:
         if self._offset and body.size is not None and self._declared not in (None, body.size):
             raise Stale(f"{body.size} bytes where {self._declared} were announced before", operation="check")

@@ -43,6 +43,10 @@ class MemoryReceiver(Generic[T]):
     def point(self) -> Point:
         return Point(len(self._bytes), self._validator) if self._bytes else START
 
+    @property
+    def satisfied(self) -> bool:
+        return False  # every byte is wanted
+
     async def begin(self, body: Body) -> None:
         if self._bytes and self._size not in (None, body.size):
             raise Stale("another size than before", operation="check")

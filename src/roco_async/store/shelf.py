@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,9 @@ from .decide import Decision, decide
 from .files import Files, check_found, scan
 from .image import ImageReceiver
 from .journal import Journal, Ledger, rows_of
+from .kept import KeptReceiver
 from .layout import Layout, file_name
+from .package import PackageReceiver, Wish
 
 _FLUSH_EVERY: Final = 0.5
 _FLUSH_AT: Final = 512
@@ -26,6 +28,7 @@ class Shelf:
     Args:
         out: the output folder; made when the first image comes.
         files: the disk.
+        packages: keep whole packages below this folder; None keeps none.
 
     Example:
         >>> async def is_there(shelf, record):
@@ -33,8 +36,9 @@ class Shelf:
         ...     return await shelf.find(record) is not None
     """
 
-    def __init__(self, out: Path, files: Files) -> None:
+    def __init__(self, out: Path, files: Files, packages: Path | None = None) -> None:
         self._layout = Layout(out)
+        self._packages = packages
         self._files = files
         self._ledger = Ledger()
         self._folders: dict[str, dict[str, int]] = {}
@@ -102,7 +106,7 @@ class Shelf:
         return await self._check(record) if decision is Decision.CHECK else None
 
     async def _check(self, record: ImageRecord) -> Outcome | None:
-        path = os.path.join(self._layout.folder(record.folder), file_name(record))
+        path = self.path(record)
         try:
             found = await self._files.call(check_found, path, record.name, record.md5)
         except DiskRefused as error:
@@ -115,10 +119,41 @@ class Shelf:
         self._note(outcome)
         return outcome
 
-    def receiver(self, record: ImageRecord, *, md5: str | None = None, size: int | None = None) -> ImageReceiver:
-        """Make the receiver of a record's image."""
-        path = os.path.join(self._layout.folder(record.folder), file_name(record))
-        return ImageReceiver(self._files, path, record.name, md5=md5, size=size)
+    def path(self, record: ImageRecord) -> str:
+        """Return a record's final name.
+
+        Raises:
+            Unsafe: no such name can be given.
+        """
+        return os.path.join(self._layout.folder(record.folder), file_name(record))
+
+    def receiver(self, record: ImageRecord, *, md5: str | None, size: int | None) -> ImageReceiver:
+        """Make the receiver of one image."""
+        return ImageReceiver(self._files, self.path(record), record.name, md5=md5, size=size)
+
+    def package(self, records: Sequence[ImageRecord], *, whole: bool = False) -> PackageReceiver:
+        """Make the receiver of a package that has these images; `whole` decodes it to its end.
+
+        Raises:
+            Unsafe: one of them can be given no name.
+        """
+        return PackageReceiver(self._files, [Wish(record, self.path(record)) for record in records], whole=whole)
+
+    @property
+    def keeps(self) -> bool:
+        """Whether packages are kept too."""
+        return self._packages is not None
+
+    def kept_path(self, package_path: str) -> Path:
+        """Where a package is kept: the mirror's tree below the folder for packages."""
+        assert self._packages is not None
+        return self._packages / package_path
+
+    async def keeping(self, inner: PackageReceiver, package_path: str) -> KeptReceiver:
+        """Make the receiver that keeps a package round the one of its members; it takes up what a killed run left."""
+        receiver = KeptReceiver(self._files, inner, os.fspath(self.kept_path(package_path)))
+        await receiver.look()
+        return receiver
 
     def record(self, outcomes: Iterable[Outcome]) -> None:
         """Put outcomes into the journal, in batches.

@@ -140,7 +140,7 @@ class Paced:
 
     Args:
         inner: where the bytes come from.
-        policy: makes the limit's policy for a new host.
+        policy: makes the limit's policy for a new host, by its scheme.
         timeout: seconds; a transfer under 1 KB/s over twice this long, while others move, is broken off.
         outage: seconds that a host which had answered is waited for.
         probes: how often a host that never answered is asked.
@@ -151,7 +151,7 @@ class Paced:
         self,
         inner: Transport,
         *,
-        policy: Callable[[], Policy],
+        policy: Callable[[str], Policy],
         timeout: float,
         outage: float,
         probes: int,
@@ -175,7 +175,8 @@ class Paced:
         key = url[: url.find("/", url.find("//") + 2)] if "//" in url else urlsplit(url).netloc
         host = self._hosts.get(key)
         if host is None:
-            host = self._hosts[key] = Host(self._policy(), Health(outage=self._outage, probes=self._probes))
+            health = Health(outage=self._outage, probes=self._probes)
+            host = self._hosts[key] = Host(self._policy(url.partition(":")[0]), health)
         return host
 
     def forget_ended(self) -> None:

@@ -27,13 +27,7 @@ async def transfer(url: str, into: Receiver, *, transport: Transport, budget: Bu
     while True:
         budget.begin()
         try:
-            async with transport.open(url, into.point) as body:
-                if body.start != into.point.offset:
-                    await into.restart()
-                await into.begin(body)
-                async for chunk in body.chunks:
-                    if not await into.feed(chunk):
-                        break
+            await _carry(url, into, transport)
             await into.finish()
         except TransferError as error:
             point = into.point
@@ -43,3 +37,20 @@ async def transfer(url: str, into: Receiver, *, transport: Transport, budget: Bu
             await budget.spend(error, gained=gained)
         else:
             return
+
+
+async def _carry(url: str, into: Receiver, transport: Transport) -> None:
+    """Open once, at the receiver's point, and feed what comes."""
+    try:
+        async with transport.open(url, into.point) as body:
+            if body.start != into.point.offset:
+                await into.restart()
+                if body.start:
+                    raise Stale(f"the answer begins at byte {body.start}", operation="GET", url=url)
+            await into.begin(body)
+            async for chunk in body.chunks:
+                if not await into.feed(chunk):
+                    break
+    except TransferError:
+        if not into.satisfied:
+            raise

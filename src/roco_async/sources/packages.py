@@ -1,0 +1,195 @@
+"""Package mirrors: one request an article, whose wanted members stream to disk.
+
+A mirror is named by a URL that takes the place of `ftp://ftp.ncbi.nlm.nih.gov` in the dlinks. Records are grouped by
+package in a window: a list that ends is known whole before the first request, one that never ends has to come grouped
+by article.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import quote
+
+from ..errors import NotFound, TransferError, Unsafe
+from ..protocols import Receiver, Transport
+from ..records import ImageRecord, Job, Outcome
+from ..store.files import Kept
+from ..store.package import PackageReceiver
+from ..transfer.budget import Budget
+from ..transfer.loop import transfer
+from .outcomes import outcome_of
+from .single import Shelf, fetch_one, own_url
+
+WINDOW: Final = 200_000
+"""Records that are held to be grouped."""
+
+_IDLE: Final = 0.25
+"""Seconds without a new record after which a group is taken for complete: its crawler waits for outcomes."""
+
+_SEGMENT = re.compile(r"[^\x00-\x1f\x7f/\\]+")
+
+
+class PackageShelf(Shelf, Protocol):
+    """Where the members of packages go, and the packages themselves if they are kept."""
+
+    @property
+    def keeps(self) -> bool: ...
+
+    def package(self, records: Sequence[ImageRecord], *, whole: bool = False) -> PackageReceiver: ...
+
+    def kept_path(self, package_path: str) -> Path: ...
+
+    async def keeping(self, inner: PackageReceiver, package_path: str) -> Receiver: ...
+
+
+class PackagesSource:
+    """A Source over a mirror of `oa_package`.
+
+    Args:
+        base: the mirror's URL: ftp, http, https or file.
+        transport: where bytes come from.
+        shelf: where members go.
+        budget: makes the budget of a package.
+    """
+
+    name = "packages"
+
+    def __init__(self, base: str, *, transport: Transport, shelf: PackageShelf, budget: Callable[[], Budget]) -> None:
+        self._base = base.rstrip("/")
+        self._transport = transport
+        self._shelf = shelf
+        self._budget = budget
+
+    async def jobs(self, records: AsyncIterator[ImageRecord]) -> AsyncGenerator[Job, None]:
+        groups = _Groups()
+        reading = asyncio.create_task(groups.read(records))
+        try:
+            while (job := await groups.next(reading)) is not None:
+                yield job
+            await reading
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+    async def fetch(self, job: Job) -> Sequence[Outcome]:
+        record = job.records[0]
+        if record.url is not None:
+            return [await self._fetch_own(record) for record in job.records]
+        good: list[ImageRecord] = []
+        outcomes: list[Outcome] = []
+        for record in job.records:
+            try:
+                self._shelf.path(record)
+                good.append(record)
+            except Unsafe as error:
+                outcomes.append(self._outcome(record, error))
+        if not good:
+            return outcomes
+        budget = self._budget()
+        url: str | None = None
+        results: Sequence[Kept | TransferError]
+        try:
+            url = self._url(record)
+            results = await self._carry(url, good, budget)
+        except TransferError as error:
+            results = [error] * len(good)
+        outcomes += [
+            self._outcome(record, result, url=url, attempts=budget.tries)
+            for record, result in zip(good, results, strict=True)
+        ]
+        return outcomes
+
+    async def _carry(self, url: str, records: Sequence[ImageRecord], budget: Budget) -> Sequence[Kept | TransferError]:
+        package_path = records[0].package_path
+        if not self._shelf.keeps or package_path is None:
+            package = self._shelf.package(records)
+            return await self._feed(url, package, package, budget)
+        kept = self._shelf.kept_path(package_path)
+        with contextlib.suppress(TransferError):  # not kept yet, or spoilt since: then it comes from the mirror
+            package = self._shelf.package(records)
+            return await self._feed(kept.absolute().as_uri(), package, package, Budget(1))
+        package = self._shelf.package(records, whole=True)
+        return await self._feed(url, package, await self._shelf.keeping(package, package_path), budget)
+
+    async def _feed(
+        self, url: str, package: PackageReceiver, receiver: Receiver, budget: Budget
+    ) -> Sequence[Kept | TransferError]:
+        try:
+            await transfer(url, receiver, transport=self._transport, budget=budget)
+        finally:
+            await receiver.discard()
+        return package.results
+
+    async def _fetch_own(self, record: ImageRecord) -> Outcome:
+        budget = self._budget()
+        url: str | None = None
+        result: Kept | TransferError
+        try:
+            url = own_url(record)
+            assert url is not None
+            result = await fetch_one(url, record, shelf=self._shelf, transport=self._transport, budget=budget)
+        except TransferError as error:
+            result = error
+        return self._outcome(record, result, url=url, attempts=budget.tries)
+
+    def _outcome(
+        self, record: ImageRecord, result: Kept | TransferError, *, url: str | None = None, attempts: int = 0
+    ) -> Outcome:
+        path = "" if isinstance(result, TransferError) else self._shelf.path(record)
+        return outcome_of(record, result, path=path, source=self.name, url=url, attempts=attempts)
+
+    def _url(self, record: ImageRecord) -> str:
+        path = record.package_path
+        if not path:
+            raise NotFound(f"the list names no package of {record.pmcid or record.id}", operation="look up")
+        parts = path.split("/")
+        if any(part in (".", "..") or not _SEGMENT.fullmatch(part) for part in parts):
+            raise Unsafe(f"{path!r} is no path of a package", operation="look up")
+        return f"{self._base}/{quote(path, safe='/')}"
+
+
+class _Groups:
+    """Records that wait, by package; the package that came first goes first."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[ImageRecord]] = {}
+        self._count = 0
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def read(self, records: AsyncIterator[ImageRecord]) -> None:
+        """Take records until there are none, holding back while the window is full."""
+        try:
+            async for record in records:
+                key = record.package_path or record.url or record.id
+                self._waiting.setdefault(key, []).append(record)
+                self._count += 1
+                self._news.set()
+                if self._count >= WINDOW:
+                    self._room.clear()
+                    await self._room.wait()
+        finally:
+            self._news.set()
+
+    async def next(self, reading: asyncio.Task[None]) -> Job | None:
+        """Wait for a complete group; None when all were given."""
+        while not (reading.done() or self._count >= WINDOW):
+            self._news.clear()
+            try:
+                async with asyncio.timeout(_IDLE if self._waiting else None):
+                    await self._news.wait()
+            except TimeoutError:
+                break
+        if not self._waiting:
+            return None
+        key = next(iter(self._waiting))
+        records = self._waiting.pop(key)
+        self._count -= len(records)
+        self._room.set()
+        return Job(key, tuple(records))

@@ -1,0 +1,69 @@
+"""One image from one URL: what both sources do with a record that names its own, and the bucket with every image."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+from urllib.parse import quote, urlsplit
+
+from ..errors import Unsafe
+from ..protocols import Transport
+from ..records import ImageRecord
+from ..store.files import Kept
+from ..store.image import ImageReceiver
+from ..transfer.budget import Budget
+from ..transfer.loop import transfer
+
+_URL_SAFE: Final = "!$%&'()*+,/:;=?@[]~"
+"""What stays as it is in a URL that a list gives (RFC 3986 §2.2); blanks and letters beyond ASCII are encoded."""
+
+
+class Shelf(Protocol):
+    """Where images go."""
+
+    def path(self, record: ImageRecord) -> str:
+        """The final name. Raises `Unsafe`."""
+
+    def receiver(self, record: ImageRecord, *, md5: str | None, size: int | None) -> ImageReceiver: ...
+
+
+def own_url(record: ImageRecord) -> str | None:
+    """Return the record's own URL, fit to be sent; None if it has none.
+
+    Raises:
+        Unsafe: it is no http or https URL.
+
+    Example:
+        >>> own_url(ImageRecord("a", "", "fig 1.jpg", url="https://example.org/fig 1.jpg#top"))
+        'https://example.org/fig%201.jpg'
+    """
+    if record.url is None:
+        return None
+    if urlsplit(record.url).scheme not in ("http", "https"):
+        raise Unsafe(f"{record.url!r} is no http or https URL", operation="GET")
+    return quote(record.url.partition("#")[0], safe=_URL_SAFE)
+
+
+async def fetch_one(
+    url: str,
+    record: ImageRecord,
+    *,
+    shelf: Shelf,
+    transport: Transport,
+    budget: Budget,
+    md5: str | None = None,
+    size: int | None = None,
+) -> Kept:
+    """Carry one image to disk; what the record says of md5 and size goes before what a listing says.
+
+    Raises:
+        TransferError: the last one.
+        DiskRefused: the disk takes no more.
+    """
+    receiver = shelf.receiver(record, md5=record.md5 or md5, size=record.size if record.size is not None else size)
+    try:
+        await transfer(url, receiver, transport=transport, budget=budget)
+    except BaseException:
+        await receiver.discard()
+        raise
+    assert receiver.kept is not None
+    return receiver.kept

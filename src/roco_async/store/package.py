@@ -1,0 +1,267 @@
+"""The Receiver of a tar.gz package: the wanted members go to disk as they come, the package itself is never stored.
+
+Rules for editing this file:
+
+1. Members get their names together, in `finish`: never is one of them from another version than its neighbour.
+2. `restart` forgets finished members with the rest.
+3. The first complete member of a name counts: the last one is known only at the end, and decoding stops when the last
+   wanted one is out.
+4. That a member is lacking is said for good, so it is said only of a stream that was decoded to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Final
+
+from ..archive.events import ArchiveEnd, Data, Member, MemberEnd, MemberType
+from ..archive.faults import TrailingGarbage
+from ..archive.gunzip import Gunzip
+from ..archive.untar import Untar
+from ..errors import Broken, NoMember, TooLarge, TransferError
+from ..protocols import START, Body, Point
+from ..records import ImageRecord
+from .files import Bodies, Files, Kept
+from .image import LARGEST
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+DECODED_REST: Final = 256 << 10
+"""Bytes left of a package that are decoded all the same, so that the CRC is checked."""
+
+DROPPED_REST: Final = 2 << 20
+"""Bytes left that are read and dropped as long as the connection's rate is not known."""
+
+_MEASURABLE: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One wanted member: whose it is, and its final name."""
+
+    record: ImageRecord
+    path: str
+
+
+@dataclass(slots=True)
+class _Out:
+    """A member that is on its way to disk, or there."""
+
+    temp: str
+    size: int
+    md5: _Hash
+
+
+class PackageReceiver:
+    """A Receiver that ends in the files of the wanted members.
+
+    Args:
+        files: the disk.
+        wishes: the wanted members; several may want the same.
+        whole: decode to the end whatever is wanted, so that the CRC is checked.
+
+    Example:
+        >>> async def carry(package, receiver, transport, budget):
+        ...     await transfer(package, receiver, transport=transport, budget=budget)
+        ...     return receiver.results
+    """
+
+    def __init__(self, files: Files, wishes: Sequence[Wish], *, whole: bool = False) -> None:
+        self._files = files
+        self._wishes = wishes
+        self._whole = whole
+        self._current: _Out | None = None
+        self._file: IO[bytes] | None = None
+        self._out: dict[str, _Out] = {}
+        self.results: list[Kept | TransferError] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        self._offset = 0
+        self._size: int | None = None
+        self._validator: str | None = None
+        self._gunzip = Gunzip()
+        self._untar = Untar()
+        self._name = ""
+        self._missing = {wish.record.name for wish in self._wishes}
+        self._turned_down: dict[str, TransferError] = {}
+        self._decoding = True
+        self._over = False
+        self._reconnect = 0.0
+        self._began = 0.0
+        self._began_at = 0
+
+    @property
+    def point(self) -> Point:
+        return Point(self._offset, self._validator) if self._offset else START
+
+    @property
+    def satisfied(self) -> bool:
+        return not self._missing
+
+    async def begin(self, body: Body) -> None:
+        self._size, self._validator = body.size, body.validator
+        self._reconnect = body.reconnect
+        self._began, self._began_at = asyncio.get_running_loop().time(), self._offset
+
+    async def feed(self, chunk: bytes) -> bool:
+        if self._decoding:
+            await self._files.call(self._decode, chunk)
+        self._offset += len(chunk)
+        return bool(self._missing) or self._whole or self._reads_on()
+
+    async def finish(self) -> None:
+        at_end = self._size is None or self._offset >= self._size
+        if self._missing or self._whole:
+            if not at_end:
+                raise Broken(f"{self._offset} of {self._size} bytes came", operation="check", overload=False)
+            self._end_decoding()
+        elif self._decoding and at_end and self._size is not None:
+            self._end_decoding()
+        self.results = await self._files.call(self._commit)
+        self._forget()
+
+    async def restart(self) -> None:
+        await self.discard()
+
+    async def discard(self) -> None:
+        if self._out or self._current:
+            await self._files.call(self._remove)
+        self._forget()
+
+    def _reads_on(self) -> bool:
+        """Whether the rest of the body is read although nothing of it is wanted (design §4.4).
+
+        A fresh connection begins slowly; so the rest is dropped, not the connection, where it takes less time. Once
+        decided it stays so: the rest only gets smaller.
+        """
+        if not self._decoding:
+            return True
+        rest = None if self._size is None else self._size - self._offset
+        if rest is None:
+            return False
+        if rest <= DECODED_REST:
+            return True
+        self._decoding = False
+        if not self._reconnect:
+            return False
+        took = asyncio.get_running_loop().time() - self._began
+        moved = self._offset - self._began_at
+        return rest <= (moved / took * self._reconnect if took > _MEASURABLE else DROPPED_REST)
+
+    def _end_decoding(self) -> None:
+        if self._decoding:
+            self._gunzip.finish()
+            self._untar.finish()
+
+    def _decode(self, chunk: bytes) -> None:
+        try:
+            self._decode_all(chunk)
+        except TrailingGarbage:
+            if not self._over:
+                raise
+            self._decoding = False  # the archive and its CRC were whole before it: what follows is nobody's affair
+
+    def _decode_all(self, chunk: bytes) -> None:
+        for piece in self._gunzip.feed(chunk):
+            for event in self._untar.feed(piece):
+                match event:
+                    case Member():
+                        self._begin_member(event)
+                    case Data(view):
+                        assert self._file is not None
+                        assert self._current is not None
+                        self._current.md5.update(view)
+                        self._file.write(view)
+                    case MemberEnd():
+                        self._end_member()
+                    case ArchiveEnd():
+                        self._over = True
+
+    def _begin_member(self, member: Member) -> None:
+        name = self._wanted_name(member)
+        if name is None:
+            self._untar.skip()
+            return
+        folder = os.path.dirname(next(wish.path for wish in self._wishes if wish.record.name == name))
+        self._files.make_folder(folder)
+        self._name = name
+        self._current = _Out(self._files.temp_name(folder), member.size, hashlib.md5(usedforsecurity=False))
+        self._file = open(self._current.temp, "xb", buffering=0)  # noqa: SIM115 - it stays open between two chunks
+
+    def _wanted_name(self, member: Member) -> str | None:
+        """The name, if it is `[./]<top>/<name>`, wanted, and a file that a picture can be."""
+        parts = member.name.removeprefix("./").split("/")
+        if len(parts) != 2 or parts[1] not in self._missing:
+            return None
+        name = parts[1]
+        if member.type is not MemberType.FILE:
+            self._turned_down[name] = NoMember(f"{member.name} is no file but a {member.type}", operation="untar")
+            return None
+        if member.size > LARGEST:
+            message = f"{member.name} has {member.size} bytes; the cap is {LARGEST}"
+            self._turned_down[name] = TooLarge(message, operation="untar")
+            self._missing.discard(name)
+            return None
+        return name
+
+    def _end_member(self) -> None:
+        assert self._current is not None
+        self._close()
+        self._out[self._name] = self._current
+        self._current = None
+        self._missing.discard(self._name)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _remove(self) -> None:
+        self._close()
+        outs = [*self._out.values(), *([self._current] if self._current else [])]
+        self._out, self._current = {}, None
+        for out in outs:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(out.temp)
+
+    def _commit(self) -> list[Kept | TransferError]:
+        left = {name: sum(wish.record.name == name for wish in self._wishes) for name in self._out}
+        results: list[Kept | TransferError] = []
+        for wish in self._wishes:
+            name = wish.record.name
+            out = self._out.get(name)
+            if out is None:
+                missing = NoMember(f"the package has no member {name}", operation="untar")
+                results.append(self._turned_down.get(name, missing))
+                continue
+            left[name] -= 1
+            results.append(self._commit_one(wish, out, is_last=not left[name]))
+        self._out = {}
+        return results
+
+    def _commit_one(self, wish: Wish, out: _Out, *, is_last: bool) -> Kept | TransferError:
+        temp = out.temp
+        if not is_last:
+            temp = self._files.temp_name(os.path.dirname(wish.path))
+            self._files.make_folder(os.path.dirname(wish.path))
+            shutil.copyfile(out.temp, temp)
+        body = Bodies(
+            path=wish.path,
+            name=wish.record.name,
+            chunks=[],
+            size=out.size,
+            declared=wish.record.size if wish.record.size is not None else out.size,
+            digest=wish.record.md5.lower() if wish.record.md5 else None,
+            temp=temp,
+            md5=out.md5.hexdigest(),
+            crc=self._gunzip.checked,
+        )
+        return self._files.commit_now(body)
