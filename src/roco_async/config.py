@@ -36,9 +36,10 @@ def parse_bytes(text: str) -> int:
         (1500000, 500000)
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmg]?)b?", text.strip().lower())
-    if not match:
+    count = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    if not 1 <= count < math.inf:
         raise ValueError(f"{text!r} is no number of bytes; write for example 500k or 2M")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return int(count)
 
 
 def _setting(default: Any, *flags: str, metavar: str, parse: Callable[[str], Any] = str, help: str) -> Any:

@@ -30,10 +30,10 @@ Foreign exceptions become these in one place each: `transport/http.py` maps aioh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from .records import FetchReport
@@ -137,6 +137,14 @@ class FetchIncomplete(RocoError):
         super().__init__(f"{report.failed} of {report.requested} images are missing: {missing}")
 
 
+_USERINFO = re.compile(
+    r"(\s*+(?:[A-Za-z][A-Za-z0-9+.-]*+:(?=[/\\]))?+[/\\]*+)"
+    # a password that was not encoded may have any letter, so where no port follows the colon it goes to the last @
+    r"(?:[^/?#@:\[]*+:(?!\d{1,5}(?:[/?#]|$)).*|[^/?#]*)@",
+    re.DOTALL,
+)
+
+
 def redacted(url: str) -> str:
     """Return the URL without the user's name and password, fit for a log.
 
@@ -144,11 +152,8 @@ def redacted(url: str) -> str:
         >>> redacted("ftp://me:secret@mirror.example/pub/a.tar.gz")
         'ftp://***@mirror.example/pub/a.tar.gz'
     """
-    if "@" not in url:
-        return url
-    parts = urlsplit(url)
-    _, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"***@{host}")) if at else url
+    found = _USERINFO.match(url)
+    return f"{found[1]}***@{url[found.end() :]}" if found else url
 
 
 class TransferError(RocoError):

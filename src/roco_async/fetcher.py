@@ -108,6 +108,7 @@ class _Work:
         jobs = fetcher.connections + min(fetcher.connections, _WAITING_JOBS)
         self._engine = Engine(sources, find=self._shelf.find, outlet=self, jobs=jobs)
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         self._ready: deque[Outcome] = deque()
         self._news = asyncio.Event()
         self._room = asyncio.Event()
@@ -122,6 +123,8 @@ class _Work:
         return Path(path) if path else None
 
     async def next(self) -> Outcome:
+        if self._closed:
+            raise StopAsyncIteration
         if self._task is None:
             loop = asyncio.get_running_loop()
             self._began = loop.time()
@@ -166,8 +169,10 @@ class _Work:
         )
 
     async def aclose(self) -> None:
+        self._closed = True
         self._ready.clear()
         self._room.set()
+        self._news.set()
         task = self._task
         if task is None:
             return

@@ -55,10 +55,16 @@ class Group:
 
 
 class Selection(NamedTuple):
-    """The wanted groups, in order and each once; `named` is False where nobody chose and all six are meant."""
+    """The wanted groups, in order and each once.
+
+    Args:
+        groups: all of them.
+        demanded: for each word, the groups of which one at least has to be there: `test/radiology` demands itself,
+            `test` one of its two, and no word one of all six.
+    """
 
     groups: tuple[Group, ...]
-    named: bool
+    demanded: tuple[tuple[Group, ...], ...]
 
 
 class Found(NamedTuple):
@@ -81,7 +87,7 @@ def parse_selection(words: Sequence[str]) -> Selection:
         words: `test` names both groups of a split, `test/radiology` one. The order is kept, repeats are folded.
 
     Returns:
-        The groups, and whether they were named.
+        The groups, and which of them have to be there.
 
     Raises:
         UsageError: words that select nothing, one issue each, and one with the words that do.
@@ -94,8 +100,9 @@ def parse_selection(words: Sequence[str]) -> Selection:
     if unknown:
         issues = [f"{shown(word)} selects nothing" for word in unknown]
         raise UsageError([*issues, f"a selection is one of: {', '.join(_SELECTABLE)}"])
-    groups = chain.from_iterable(_SELECTABLE[word] for word in words or SPLITS)
-    return Selection(tuple(dict.fromkeys(groups)), named=bool(words))
+    demanded = tuple(dict.fromkeys(_SELECTABLE[word] for word in words or SPLITS))
+    groups = tuple(dict.fromkeys(chain.from_iterable(demanded)))
+    return Selection(groups, demanded if words else (groups,))
 
 
 def find_groups(root: str | Path, selection: Selection) -> Found:
@@ -106,10 +113,10 @@ def find_groups(root: str | Path, selection: Selection) -> Found:
         selection: what `parse_selection` returned.
 
     Returns:
-        The groups that are there; and those that are not, which is no fault where nobody named them.
+        The groups that are there; and those that are not, which is no fault where another of their split is.
 
     Raises:
-        UsageError: no such root, a named group is missing, or no group is there at all.
+        UsageError: no such root, a group that was named is missing, or all groups of a split, or all there are.
 
     Example:
         >>> found = find_groups("data", parse_selection([]))     # doctest: +SKIP
@@ -124,8 +131,9 @@ def find_groups(root: str | Path, selection: Selection) -> Found:
         raise UsageError([f"{root}: the annotation root must be a folder"])
     there = tuple(group for group in selection.groups if _has_files(root, group))
     missing = tuple(group for group in selection.groups if group not in there)
-    if missing and (selection.named or not there):
-        paths = [folder_of(root, group) / DLINKS.file for group in missing]
+    lacking = [group for groups in selection.demanded if not set(groups) & set(there) for group in groups]
+    if lacking:
+        paths = [folder_of(root, group) / DLINKS.file for group in dict.fromkeys(lacking)]
         raise UsageError([f"{path}: no such file, nor {LICENCES.file} beside it" for path in paths])
     return Found(there, missing)
 

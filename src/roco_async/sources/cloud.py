@@ -28,7 +28,7 @@ LARGEST_LISTING: Final = 8 << 20
 MOST_PAGES: Final = 100
 _REMEMBERED: Final = 4096
 _PMCID = re.compile(r"PMC[0-9]{1,12}")
-_NO_NAME = re.compile(r"[\x00-\x1f\x7f/]")
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f/\ud800-\udfff]")
 
 
 class CloudSource:

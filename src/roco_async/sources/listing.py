@@ -44,7 +44,7 @@ def parse_page(content: bytes) -> Page:
     reader = _Reader()
     try:
         reader.parser.Parse(content, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two: an unknown encoding
         raise BadListing(f"the listing is no XML: {error}", operation="list") from error
     return reader.page
 
@@ -99,7 +99,8 @@ class _Reader:
             raise BadListing("an object without a Key", operation="list")
         size = fields.get("Size", "").strip()
         md5 = _MD5_ETAG.fullmatch(fields.get("ETag", "").strip())
-        self.page.entries.append(Entry(key, int(size) if size.isdecimal() else None, md5[1].lower() if md5 else None))
+        known = int(size) if size.isdecimal() and len(size) < 19 else None
+        self.page.entries.append(Entry(key, known, md5[1].lower() if md5 else None))
 
 
 class Article:
@@ -117,10 +118,11 @@ class Article:
 
     def __init__(self, pmcid: str, entries: list[Entry]) -> None:
         key = re.compile(re.escape(pmcid) + r"\.([0-9]{1,9})/([^/]+)")
-        self.known = bool(entries)
+        self.known = False
         self._media: dict[str, tuple[int, Entry]] = {}
         for entry in entries:
             match = key.fullmatch(entry.key)
+            self.known = self.known or match is not None
             if match and not match[2].lower().endswith(_DOCUMENTS):
                 version, name = int(match[1]), match[2]
                 if name not in self._media or version < self._media[name][0]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import TransferError
+from ..errors import TransferError, redacted
 from ..records import ImageRecord, Outcome, Status
 from ..store.files import Kept
 
@@ -22,6 +22,7 @@ def outcome_of(
         url: what was asked for last.
         attempts: requests made for it.
     """
+    url = redacted(url) if url else url  # it goes into the journal
     if isinstance(result, TransferError):
         return Outcome(
             record=record,

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 from ..errors import NotFound, TransferError, Unsafe
 from ..protocols import Receiver, Transport
@@ -31,7 +32,14 @@ WINDOW: Final = 200_000
 _IDLE: Final = 0.25
 """Seconds without a new record after which a group is taken for complete: its crawler waits for outcomes."""
 
-_SEGMENT = re.compile(r"[^\x00-\x1f\x7f/\\]+")
+_SEGMENT = re.compile(r"[^\x00-\x1f\x7f/\\\ud800-\udfff]+")
+
+_BREATH: Final = 1024
+"""Records that are read before the loop gets a turn."""
+
+
+_Carried = tuple[str, Sequence[Kept | TransferError]]
+"""Where a package came from, and what came of its members."""
 
 
 class PackageShelf(Shelf, Protocol):
@@ -64,6 +72,7 @@ class PackagesSource:
         self._transport = transport
         self._shelf = shelf
         self._budget = budget
+        self._keeping: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def jobs(self, records: AsyncIterator[ImageRecord]) -> AsyncGenerator[Job, None]:
         groups = _Groups()
@@ -75,6 +84,8 @@ class PackagesSource:
         finally:
             reading.cancel()
             await asyncio.wait([reading])
+            if not reading.cancelled():
+                reading.exception()  # told by the `await` above, or of no more interest
 
     async def fetch(self, job: Job) -> Sequence[Outcome]:
         record = job.records[0]
@@ -95,7 +106,7 @@ class PackagesSource:
         results: Sequence[Kept | TransferError]
         try:
             url = self._url(record)
-            results = await self._carry(url, good, budget)
+            url, results = await self._carry(url, good, budget)
         except TransferError as error:
             results = [error] * len(good)
         outcomes += [
@@ -104,17 +115,18 @@ class PackagesSource:
         ]
         return outcomes
 
-    async def _carry(self, url: str, records: Sequence[ImageRecord], budget: Budget) -> Sequence[Kept | TransferError]:
+    async def _carry(self, url: str, records: Sequence[ImageRecord], budget: Budget) -> _Carried:
         package_path = records[0].package_path
         if not self._shelf.keeps or package_path is None:
             package = self._shelf.package(records)
-            return await self._feed(url, package, package, budget)
-        kept = self._shelf.kept_path(package_path)
-        with contextlib.suppress(TransferError):  # not kept yet, or spoilt since: then it comes from the mirror
-            package = self._shelf.package(records)
-            return await self._feed(kept.absolute().as_uri(), package, package, Budget(1))
-        package = self._shelf.package(records, whole=True)
-        return await self._feed(url, package, await self._shelf.keeping(package, package_path), budget)
+            return url, await self._feed(url, package, package, budget)
+        async with self._keeping.setdefault(package_path, asyncio.Lock()):  # two jobs must not write one file
+            kept = self._shelf.kept_path(package_path).absolute().as_uri()
+            with contextlib.suppress(TransferError):  # not kept yet, or spoilt since: then it comes from the mirror
+                package = self._shelf.package(records)
+                return kept, await self._feed(kept, package, package, Budget(1))
+            package = self._shelf.package(records, whole=True)
+            return url, await self._feed(url, package, await self._shelf.keeping(package, package_path), budget)
 
     async def _feed(
         self, url: str, package: PackageReceiver, receiver: Receiver, budget: Budget
@@ -157,8 +169,9 @@ class _Groups:
     """Records that wait, by package; the package that came first goes first."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[ImageRecord]] = {}
+        self._waiting: dict[_Key, list[ImageRecord]] = {}
         self._count = 0
+        self._complete = 0
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -167,10 +180,11 @@ class _Groups:
         """Take records until there are none, holding back while the window is full."""
         try:
             async for record in records:
-                key = record.package_path or record.url or record.id
-                self._waiting.setdefault(key, []).append(record)
+                self._waiting.setdefault(_key(record), []).append(record)
                 self._count += 1
                 self._news.set()
+                if self._count % _BREATH == 0:
+                    await asyncio.sleep(0)
                 if self._count >= WINDOW:
                     self._room.clear()
                     await self._room.wait()
@@ -178,18 +192,30 @@ class _Groups:
             self._news.set()
 
     async def next(self, reading: asyncio.Task[None]) -> Job | None:
-        """Wait for a complete group; None when all were given."""
-        while not (reading.done() or self._count >= WINDOW):
+        """Wait for a complete group; None when all were given, or the records' own iterator failed."""
+        while not (self._complete or reading.done() or self._count >= WINDOW):
             self._news.clear()
             try:
                 async with asyncio.timeout(_IDLE if self._waiting else None):
                     await self._news.wait()
             except TimeoutError:
-                break
-        if not self._waiting:
+                self._complete = len(self._waiting)
+        if not self._waiting or (reading.done() and (reading.cancelled() or reading.exception())):
             return None
         key = next(iter(self._waiting))
         records = self._waiting.pop(key)
+        self._complete = max(0, self._complete - 1)
         self._count -= len(records)
         self._room.set()
-        return Job(key, tuple(records))
+        return Job(next(filter(None, key)), tuple(records))
+
+
+_Key = tuple[str, str, str]
+
+
+def _key(record: ImageRecord) -> _Key:
+    """What one request serves: a row with a URL is asked for there only, whatever package it names."""
+    if record.url is not None:
+        return record.url, "", record.id
+    path = record.package_path or ""
+    return "", path, "" if path else record.id

@@ -38,9 +38,12 @@ def own_url(record: ImageRecord) -> str | None:
     """
     if record.url is None:
         return None
-    if urlsplit(record.url).scheme not in ("http", "https"):
-        raise Unsafe(f"{record.url!r} is no http or https URL", operation="GET")
-    return quote(record.url.partition("#")[0], safe=_URL_SAFE)
+    try:
+        if urlsplit(record.url).scheme in ("http", "https"):
+            return quote(record.url.partition("#")[0], safe=_URL_SAFE)
+    except ValueError:
+        pass  # a broken IPv6 address, half a surrogate pair
+    raise Unsafe(f"{record.url!r} is no http or https URL", operation="GET")
 
 
 async def fetch_one(

@@ -7,7 +7,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Final
 
-from ..errors import Broken, Damaged, Stale, TooLarge
+from ..errors import Broken, Damaged, Stale, TooLarge, TransferError
 from ..protocols import START, Body, Point
 from .files import Bodies, Files, Kept
 
@@ -101,7 +101,11 @@ class ImageReceiver:
         if self._spilled is not None:
             await self._write_out()
             body.chunks, body.temp, body.md5 = [], self._spill, self._spilled.hexdigest()
-        self.kept = await self._files.commit(body)
+        try:
+            self.kept = await self._files.commit(body)
+        except TransferError:
+            await self.discard()  # the temporary file went with the commit
+            raise
         self._spill = None
         self._forget()
 
@@ -121,7 +125,11 @@ class ImageReceiver:
         if self._spill is None:
             self._spill = self._files.temp_name(os.path.dirname(self.path))
         chunks, self._chunks, self._held = self._chunks, [], 0
-        await self._files.call(_append, self._files, self._spill, chunks, self._spilled)
+        try:
+            await self._files.call(_append, self._files, self._spill, chunks, self._spilled)
+        except TransferError:
+            await self.discard()  # how much of the chunks is in the file is unknown: back to byte 0
+            raise
 
 
 def _append(files: Files, path: str, chunks: list[bytes], md5: _Hash) -> None:

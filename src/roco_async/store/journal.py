@@ -10,6 +10,7 @@ and for a missing image "id", "pmcid", "name", "reason" and "error".
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import time
@@ -65,12 +66,14 @@ class Ledger:
     def _take(self, entry: dict[str, Any]) -> None:
         try:
             there = entry["status"] != Status.FAILED
-            row = Row(there, entry.get("bytes") or 0, entry.get("md5"), entry["t"])
+            row = Row(there, entry.get("bytes") or 0, entry.get("md5"), float(entry["t"]))
+            if not math.isfinite(row.time):
+                return
             rows = self._folders.setdefault(entry["folder"], {})
             before = rows.get(entry["file"])
             if before is None or before.time <= row.time:
                 rows[entry["file"]] = row
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return  # a row of another kind
 
 

@@ -11,7 +11,7 @@ import json
 import os
 from typing import IO, Final
 
-from ..errors import Broken
+from ..errors import Broken, PermanentError
 from ..protocols import START, Body, Point
 from .files import Files
 from .package import PackageReceiver
@@ -60,13 +60,20 @@ class KeptReceiver:
             piece = await self._files.call(self._read, self._inner.point.offset)
             if not piece:
                 raise Broken(f"{self._part} is shorter than it was", operation="keep")
-            await self._inner.feed(piece)
+            await self._pass_on(piece)
 
     async def feed(self, chunk: bytes) -> bool:
         await self._files.call(self._write, chunk)
         self._offset += len(chunk)
-        await self._inner.feed(chunk)
+        await self._pass_on(chunk)
         return True
+
+    async def _pass_on(self, chunk: bytes) -> None:
+        try:
+            await self._inner.feed(chunk)
+        except PermanentError:
+            await self.restart()  # a bomb: the next run is not to find it here
+            raise
 
     async def finish(self) -> None:
         if self._size is not None and self._offset < self._size:
@@ -90,8 +97,12 @@ class KeptReceiver:
     def _left(self) -> tuple[int, str | None]:
         try:
             with open(self._note, encoding="utf-8") as note:
-                validator = json.load(note)["validator"]
-            return (os.path.getsize(self._part), validator) if isinstance(validator, str) else (0, None)
+                told = json.load(note)
+            validator, size = told["validator"], told["size"]
+            there = os.path.getsize(self._part)
+            if size is not None:
+                there = min(there, size - 1)  # where all of it is there, the last byte is asked for to compare validators
+            return (there, validator) if there > 0 and isinstance(validator, str) else (0, None)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return 0, None
 
@@ -104,6 +115,8 @@ class KeptReceiver:
         if self._validator is not None:
             with open(self._note, "w", encoding="utf-8") as note:
                 json.dump({"validator": self._validator, "size": self._size}, note)
+        else:
+            _unlink(self._note)
 
     def _read(self, offset: int) -> bytes:
         assert self._file is not None
@@ -118,8 +131,7 @@ class KeptReceiver:
     def _name(self) -> None:
         self._close()
         os.replace(self._part, self._path)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._note)
+        _unlink(self._note)
 
     def _close(self) -> None:
         if self._file is not None:
@@ -129,5 +141,9 @@ class KeptReceiver:
     def _remove(self) -> None:
         self._close()
         for path in (self._note, self._part):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            _unlink(path)
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

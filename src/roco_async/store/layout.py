@@ -12,8 +12,12 @@ from ..records import ImageRecord
 
 STATE_FOLDER: Final = ".roco"
 _LONGEST_NAME: Final = 200
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*\.([A-Za-z0-9]{1,8})")
+"""What nearly all are: one look, 1 µs an image."""
+
 _SUFFIX = re.compile(r"[a-z0-9]{1,8}")
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f/\\]")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f/\\\ud800-\udfff]")
 
 
 def file_name(record: ImageRecord) -> str:
@@ -26,6 +30,9 @@ def file_name(record: ImageRecord) -> str:
         >>> file_name(ImageRecord("ROCO_00001", "PMC1", "Fig1.JPG"))
         'ROCO_00001.jpg'
     """
+    plain = _PLAIN.fullmatch(record.name)
+    if plain and _PLAIN_ID.fullmatch(record.id):
+        return f"{record.id}.{plain[1].lower()}"
     check_name(record.id, "id")
     check_name(record.name, "name", hidden_allowed=True)
     if len(record.id.encode(errors="surrogatepass")) > _LONGEST_NAME:
@@ -39,7 +46,7 @@ def check_name(name: str, what: str, *, hidden_allowed: bool = False) -> None:
     """Accept a plain file name.
 
     Raises:
-        Unsafe: it is empty, `.` or `..`, hidden, or has a separator or a control character.
+        Unsafe: it is empty, `.` or `..`, hidden, or has a separator, a control character or half a surrogate pair.
     """
     bad = not name or name in (".", "..") or _FORBIDDEN.search(name)
     if bad or (name.startswith(".") and not hidden_allowed):

@@ -7,6 +7,7 @@ Rules for editing this file:
 3. The first complete member of a name counts: the last one is known only at the end, and decoding stops when the last
    wanted one is out.
 4. That a member is lacking is said for good, so it is said only of a stream that was decoded to its end.
+5. A fault in the middle of a chunk leaves the parsers there, too: go back to byte 0, whatever the fault.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
 from ..archive.events import ArchiveEnd, Data, Member, MemberEnd, MemberType
-from ..archive.faults import TrailingGarbage
+from ..archive.faults import OutputTooLarge, TrailingGarbage, Truncated
 from ..archive.gunzip import Gunzip
 from ..archive.untar import Untar
-from ..errors import Broken, NoMember, TooLarge, TransferError
+from ..errors import Broken, DiskRefused, NoMember, Stale, TooLarge, TransferError, Unsafe
 from ..protocols import START, Body, Point
 from ..records import ImageRecord
-from .files import Bodies, Files, Kept
+from .files import Bodies, Files, Kept, refused
 from .image import LARGEST
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ class PackageReceiver:
         self._turned_down: dict[str, TransferError] = {}
         self._decoding = True
         self._over = False
+        self._padded = False
+        self._drops = False
         self._reconnect = 0.0
         self._began = 0.0
         self._began_at = 0
@@ -104,22 +107,29 @@ class PackageReceiver:
 
     @property
     def satisfied(self) -> bool:
-        return not self._missing
+        return not self._wants_all
 
     async def begin(self, body: Body) -> None:
-        self._size, self._validator = body.size, body.validator
+        if not self._offset:
+            self._size, self._validator = body.size, body.validator
+        elif body.size is not None and self._size not in (None, body.size):
+            raise Stale(f"{body.size} bytes where {self._size} were announced before", operation="check")
         self._reconnect = body.reconnect
         self._began, self._began_at = asyncio.get_running_loop().time(), self._offset
 
     async def feed(self, chunk: bytes) -> bool:
         if self._decoding:
-            await self._files.call(self._decode, chunk)
+            try:
+                await self._files.call(self._decode, chunk)
+            except TransferError:
+                await self.discard()  # with the point at 0 it is no cut in a rest that nobody needs
+                raise
         self._offset += len(chunk)
-        return bool(self._missing) or self._whole or self._reads_on()
+        return self._wants_all or self._reads_on()
 
     async def finish(self) -> None:
         at_end = self._size is None or self._offset >= self._size
-        if self._missing or self._whole:
+        if self._wants_all:
             if not at_end:
                 raise Broken(f"{self._offset} of {self._size} bytes came", operation="check", overload=False)
             self._end_decoding()
@@ -136,54 +146,84 @@ class PackageReceiver:
             await self._files.call(self._remove)
         self._forget()
 
+    @property
+    def _wants_all(self) -> bool:
+        return self._whole or (bool(self._missing) and self._decoding)
+
     def _reads_on(self) -> bool:
         """Whether the rest of the body is read although nothing of it is wanted (design §4.4).
 
         A fresh connection begins slowly; so the rest is dropped, not the connection, where it takes less time. Once
         decided it stays so: the rest only gets smaller.
         """
-        if not self._decoding:
+        if self._drops:
             return True
         rest = None if self._size is None else self._size - self._offset
         if rest is None:
             return False
-        if rest <= DECODED_REST:
+        if self._decoding and rest <= DECODED_REST:
             return True
         self._decoding = False
         if not self._reconnect:
             return False
         took = asyncio.get_running_loop().time() - self._began
         moved = self._offset - self._began_at
-        return rest <= (moved / took * self._reconnect if took > _MEASURABLE else DROPPED_REST)
+        self._drops = rest <= (moved / took * self._reconnect if took > _MEASURABLE else DROPPED_REST)
+        return self._drops
 
     def _end_decoding(self) -> None:
         if self._decoding:
             self._gunzip.finish()
-            self._untar.finish()
+            if self._missing:
+                self._untar.finish()
 
     def _decode(self, chunk: bytes) -> None:
         try:
             self._decode_all(chunk)
         except TrailingGarbage:
-            if not self._over:
+            if not self._is_over():
                 raise
-            self._decoding = False  # the archive and its CRC were whole before it: what follows is nobody's affair
+            self._padded = True  # the archive and its CRC were whole before it: what follows is nobody's affair
+            self._decoding = False
+        except OutputTooLarge:
+            if self._wants_all:
+                raise
+            self._decoding = False  # a bomb in a rest that nobody needs
+
+    def _is_over(self) -> bool:
+        if self._over or not self._missing:
+            return True
+        try:
+            self._untar.finish()
+        except Truncated:
+            return False
+        return True
 
     def _decode_all(self, chunk: bytes) -> None:
         for piece in self._gunzip.feed(chunk):
-            for event in self._untar.feed(piece):
-                match event:
-                    case Member():
-                        self._begin_member(event)
-                    case Data(view):
-                        assert self._file is not None
-                        assert self._current is not None
-                        self._current.md5.update(view)
-                        self._file.write(view)
-                    case MemberEnd():
-                        self._end_member()
-                    case ArchiveEnd():
-                        self._over = True
+            if self._missing:  # else only its CRC is of interest
+                self._take(piece)
+
+    def _take(self, piece: bytes) -> None:
+        for event in self._untar.feed(piece):
+            match event:
+                case Member():
+                    self._begin_member(event)
+                case Data(view):
+                    self._write(view)
+                case MemberEnd():
+                    self._end_member()
+                case ArchiveEnd():
+                    self._over = True
+            if not self._missing:
+                return
+
+    def _write(self, view: memoryview) -> None:
+        assert self._file is not None
+        assert self._current is not None
+        self._current.md5.update(view)
+        while view:  # a disk that is about to be full takes a part
+            view = view[self._file.write(view) :]
 
     def _begin_member(self, member: Member) -> None:
         name = self._wanted_name(member)
@@ -191,26 +231,38 @@ class PackageReceiver:
             self._untar.skip()
             return
         folder = os.path.dirname(next(wish.path for wish in self._wishes if wish.record.name == name))
-        self._files.make_folder(folder)
+        temp = self._files.temp_name(folder)
+        try:
+            self._files.make_folder(folder)
+            self._file = open(temp, "xb", buffering=0)  # noqa: SIM115 - it stays open between two chunks
+        except OSError as error:
+            refusal = refused(error)
+            if not isinstance(refusal, Unsafe):
+                raise
+            self._turn_down(name, refusal)
+            self._untar.skip()
+            return
         self._name = name
-        self._current = _Out(self._files.temp_name(folder), member.size, hashlib.md5(usedforsecurity=False))
-        self._file = open(self._current.temp, "xb", buffering=0)  # noqa: SIM115 - it stays open between two chunks
+        self._current = _Out(temp, member.size, hashlib.md5(usedforsecurity=False))
 
     def _wanted_name(self, member: Member) -> str | None:
         """The name, if it is `[./]<top>/<name>`, wanted, and a file that a picture can be."""
         parts = member.name.removeprefix("./").split("/")
-        if len(parts) != 2 or parts[1] not in self._missing:
+        if len(parts) != 2 or parts[0] in ("", ".", "..") or parts[1] not in self._missing:
             return None
         name = parts[1]
         if member.type is not MemberType.FILE:
-            self._turned_down[name] = NoMember(f"{member.name} is no file but a {member.type}", operation="untar")
+            self._turned_down[name] = NoMember(f"{name} is no file but a {member.type}", operation="untar")
             return None
         if member.size > LARGEST:
-            message = f"{member.name} has {member.size} bytes; the cap is {LARGEST}"
-            self._turned_down[name] = TooLarge(message, operation="untar")
-            self._missing.discard(name)
+            message = f"{name} has {member.size} bytes; the cap is {LARGEST}"
+            self._turn_down(name, TooLarge(message, operation="untar"))
             return None
         return name
+
+    def _turn_down(self, name: str, error: TransferError) -> None:
+        self._turned_down[name] = error
+        self._missing.discard(name)
 
     def _end_member(self) -> None:
         assert self._current is not None
@@ -251,8 +303,16 @@ class PackageReceiver:
         temp = out.temp
         if not is_last:
             temp = self._files.temp_name(os.path.dirname(wish.path))
-            self._files.make_folder(os.path.dirname(wish.path))
-            shutil.copyfile(out.temp, temp)
+            try:
+                self._files.make_folder(os.path.dirname(wish.path))
+                shutil.copyfile(out.temp, temp)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.unlink(temp)
+                refusal = refused(error)
+                if isinstance(refusal, DiskRefused):
+                    raise refusal from error
+                return refusal
         body = Bodies(
             path=wish.path,
             name=wish.record.name,
@@ -262,6 +322,6 @@ class PackageReceiver:
             digest=wish.record.md5.lower() if wish.record.md5 else None,
             temp=temp,
             md5=out.md5.hexdigest(),
-            crc=self._gunzip.checked,
+            crc=self._gunzip.checked or self._padded,
         )
         return self._files.commit_now(body)

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|title|\?xml|error|script|!--)", re.IGNORECASE)
-_PAGE_UTF16 = re.compile(rb"(?:\xff\xfe\s*\x00*<\x00|\xfe\xff\x00*\s*\x00<)")
+_PAGE_UTF16 = re.compile(rb"\xff\xfe(?:\s\x00)*<\x00|\xfe\xff(?:\x00\s)*\x00<")
 _TAIL: Final = 1024
 HEAD: Final = 1024
 
@@ -71,8 +71,8 @@ def _end_fault(head: bytes, tail: bytes, size: int) -> str | None:
         return None if b"IEND\xae\x42\x60\x82" in last else "a PNG without its end"
     if head.startswith(b"GIF8"):
         return None if last.rstrip(b"\x00").endswith(b"\x3b") else "a GIF without its end"
-    if head.startswith(b"RIFF") and len(head) >= 8:
+    if head.startswith(b"RIFF"):
         return None if size >= int.from_bytes(head[4:8], "little") + 8 else "a WebP that is too short"
-    if head.startswith(b"BM") and len(head) >= 6:
-        return None if size >= int.from_bytes(head[2:6], "little") else "a BMP that is too short"
+    if head.startswith(b"BM"):
+        return None if size >= max(6, int.from_bytes(head[2:6], "little")) else "a BMP that is too short"
     return None

@@ -70,7 +70,10 @@ class Shelf:
                 path = self._layout.folder(folder)
             except Unsafe:
                 return  # `decide` names it, image by image
-            self._folders[folder] = await self._files.call(scan, path)
+            try:
+                self._folders[folder] = await self._files.call(scan, path)
+            except Unsafe:
+                self._folders[folder] = {}  # too long a name: each of its images is told so
 
     def decide(self, record: ImageRecord) -> Outcome | Decision:
         """Decide about an image whose folder was looked into; no I/O.
@@ -197,7 +200,11 @@ class Shelf:
     async def _flush(self) -> None:
         if self._rows:
             rows, self._rows = self._rows, []
-            await self._files.call(_append, self._journal, rows)
+            try:
+                await self._files.call(_append, self._journal, rows)
+            except DiskRefused:
+                self._rows = rows + self._rows  # `aclose` tries again, and tells
+                raise
 
 
 def _append(journal: Journal, outcomes: list[Outcome]) -> None:

@@ -11,14 +11,15 @@ from typing import Final
 
 from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, wait_random_exponential
 
-from ..errors import Blocked, Grace, HostDown, PermanentError, Refused, TemporaryError, TransferError
+from ..errors import Blocked, Busy, Grace, HostDown, Refused, TemporaryError, TransferError
 
 PROGRESS: Final = 1 << 20
 """Bytes of new ground that make a try count as none."""
 
 _REFUSALS: Final = 2
-_GRACES: Final = 8
-"""Times `attempts` that an item may be pushed back for nothing: even with others succeeding it ends."""
+_BUSY_GRACES: Final = 8
+_OTHER_GRACES: Final = 2
+"""Times `attempts` that an item may be turned away, or broken off, for nothing: even with others succeeding it ends."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -72,16 +73,20 @@ class Budget:
         Raises:
             TransferError: `error` itself: it is permanent, or the budget is spent.
         """
-        if not isinstance(error, TemporaryError) or isinstance(error, PermanentError | HostDown | Blocked):
+        if isinstance(error, HostDown | Blocked):
+            self.tries -= 1  # nobody was asked: the host's work has ended
             raise error
-        if gained >= PROGRESS:
-            self._used = 0
-            self._waits = 0
+        if not isinstance(error, TemporaryError):
+            raise error
         if isinstance(error, Refused):
             self._refused += 1
             if self._refused >= _REFUSALS:
                 raise error
-        self._count(error)
+        if gained >= PROGRESS:
+            self._used = 0
+            self._waits = 0
+        else:
+            self._count(error)
         self._waits += 1
         wait = self._next_wait(error)
         if wait is None:
@@ -93,7 +98,8 @@ class Budget:
             return
         if error.grace is Grace.PUSHED_BACK:
             self._pushed += 1
-            if self._pushed <= _GRACES * self._attempts:
+            graces = _BUSY_GRACES if isinstance(error, Busy) else _OTHER_GRACES
+            if self._pushed <= graces * self._attempts:
                 return
         self._used += 1
 

@@ -28,13 +28,15 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Try:
-    """One transfer as the watch sees it: when it began, what the host had done by then, and whether it is the probe."""
+    """One transfer as the watch sees it: when it began, what the host had done by then, whether it is the probe, and
+    whether the host serves it."""
 
     url: str
     began: float
     answers: int
     successes: int
     is_probe: bool = False
+    is_served: bool = False
 
 
 class Health:
@@ -51,6 +53,7 @@ class Health:
         self._ending: TemporaryError | None = None
         self._answers = 0
         self._successes = 0
+        self._served = 0
         self._run = 0
         self._run_url = ""
         self._run_is_of_many = False
@@ -84,11 +87,18 @@ class Health:
     def answered(self, a_try: Try) -> bool:
         """Take note of an answer that turns nobody away; True if the host was away and is back."""
         self._answers += 1
+        self._served += 1
+        a_try.is_served = True
         self._run = 0
         back = self._away_since is not None and a_try.is_probe
         if back:
             self._away_since = None
         return back
+
+    def over(self, a_try: Try) -> None:
+        """Take note that a transfer has ended, however; what came of it is told next."""
+        if a_try.is_served:
+            self._served -= 1
 
     def succeeded(self) -> None:
         """Take note of a transfer that went through to its end."""
@@ -126,7 +136,7 @@ class Health:
             self.pushed = isinstance(error, Busy)
             self._probe_failed(error, now)
             error.grace = Grace.HOST_AWAY
-        elif self._successes > a_try.successes:
+        elif self._successes > a_try.successes or self._served > 0:
             error.grace = Grace.PUSHED_BACK
         elif not error.answered and self._answers == a_try.answers and self._others_fail_too(error):
             error.grace = Grace.HOST_AWAY

@@ -70,6 +70,7 @@ class Host:
         """Take note of how a transfer ended; the error's grace is set here."""
         now = asyncio.get_running_loop().time()
         state = self.health.state
+        self.health.over(a_try)
         others = self.limiter.held - (0 if a_try.is_probe else 1)
         if error is None:
             self.health.succeeded()

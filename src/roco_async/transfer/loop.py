@@ -32,6 +32,8 @@ async def transfer(url: str, into: Receiver, *, transport: Transport, budget: Bu
         except TransferError as error:
             point = into.point
             gained, farthest = point.offset - farthest, max(farthest, point.offset)
+            if isinstance(error, _AFRESH):
+                gained = 0
             if isinstance(error, _AFRESH) or (point.offset and point.validator is None):
                 await into.restart()
             await budget.spend(error, gained=gained)

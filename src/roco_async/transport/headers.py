@@ -12,7 +12,7 @@ from typing import Final
 _LONGEST_RETRY_AFTER: Final = 300.0
 _S3_MD5 = re.compile(r'"([0-9a-fA-F]{32})"')
 _STRONG_ETAG = re.compile(r'"[^"\x00-\x20\x7f]*"')
-_CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d+)-(\d+)/(\d+|\*)\s*", re.IGNORECASE)
+_CONTENT_RANGE = re.compile(r"\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)\s*", re.IGNORECASE)
 
 
 def s3_md5(headers: Mapping[str, str]) -> str | None:

@@ -285,7 +285,7 @@ class TestFaults:
                 (folder / "dlinks.txt").write_text(dlink())
             (root / "test/radiology/dlinks.txt").chmod(0)
             folder.chmod(0)
-            assert find_groups(root, Selection((GROUP, locked), named=True)).groups == (GROUP, locked)
+            assert find_groups(root, Selection((GROUP, locked), ((GROUP,), (locked,)))).groups == (GROUP, locked)
             found = issues(root, GROUP, locked)
             folder.chmod(0o755)
         assert found == [

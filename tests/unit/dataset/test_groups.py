@@ -17,9 +17,9 @@ GROUP = Group("test", "radiology")
 
 class TestSelection:
     def test_no_word(self) -> None:
-        """No word selects all six groups, unnamed, in the order train, validation, test."""
-        groups, named = parse_selection([])
-        assert not named
+        """No word selects all six groups, in the order train, validation, test, and one of them has to be there."""
+        groups, demanded = parse_selection([])
+        assert demanded == (groups,)
         assert [str(group) for group in groups] == [
             "train/radiology",
             "train/non-radiology",
@@ -30,9 +30,10 @@ class TestSelection:
         ]
 
     def test_words(self) -> None:
-        """Words keep their order, a split names both its groups, and a group that was named twice counts once."""
-        selection = parse_selection(["test/non-radiology", "test", "test/radiology", "test"])
-        assert selection == Selection((Group("test", "non-radiology"), Group("test", "radiology")), named=True)
+        """Words keep their order, a split selects both its groups and demands one, and repeats count once."""
+        selection = parse_selection(["test/non-radiology", "test", "test/non-radiology", "test"])
+        other = Group("test", "non-radiology")
+        assert selection == Selection((other, GROUP), ((other,), (GROUP, other)))
 
     def test_unknown_words(self) -> None:
         """All unknown words are named at once, before the words that would do."""
@@ -58,14 +59,19 @@ class TestFindGroups:
         assert len(found.missing) == 5
 
     def test_named_missing_groups(self, write: Write) -> None:
-        """Each named group that is not there is named by the path that was looked for."""
+        """Each group that was named and is not there, and each split without any, is named by the paths looked for."""
         root = write("dlinks.txt", "")
         with pytest.raises(UsageError) as caught:
-            find_groups(root, parse_selection(["test", "train/radiology"]))
-        assert caught.value.issues == (
-            f"{root}/test/non-radiology/dlinks.txt: no such file, nor licences.txt beside it",
-            f"{root}/train/radiology/dlinks.txt: no such file, nor licences.txt beside it",
+            find_groups(root, parse_selection(["test", "train/radiology", "validation"]))
+        assert caught.value.issues == tuple(
+            f"{root}/{group}/dlinks.txt: no such file, nor licences.txt beside it"
+            for group in ("train/radiology", "validation/radiology", "validation/non-radiology")
         )
+
+    def test_a_split_with_one_group(self, write: Write) -> None:
+        """A split that was named names none of its groups: the one that is there will do, the other is told."""
+        found = find_groups(write("dlinks.txt", ""), parse_selection(["test"]))
+        assert found == ((GROUP,), (Group("test", "non-radiology"),))
 
     def test_a_root_with_nothing(self, tmp_path: Path) -> None:
         """A folder without any group is bad input although nothing was named, and holds no annotations."""

@@ -1,0 +1,1 @@
+"""One folder a room, one file a module; no sockets."""
