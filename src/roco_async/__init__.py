@@ -7,21 +7,25 @@ Example:
     ...     report.raise_for_failures()
 """
 
-from .config import FetchConfig
-from .dataset.annotations import Annotations, Group
-from .dataset.entries import Entry, SemanticType, read_entries
-from .errors import (
-    AnnotationsUnavailable,
-    DiskRefused,
-    FetchIncomplete,
-    Reason,
-    RocoError,
-    TransferError,
-    UsageError,
-)
-from .fetcher import Fetcher, Run
-from .records import FetchReport, ImageRecord, Outcome, Statistics, Status
-from .splits import Wanted, fetch_split, open_annotations
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import FetchConfig
+    from .dataset.annotations import Annotations, Group
+    from .dataset.entries import Entry, SemanticType, read_entries
+    from .errors import (
+        AnnotationsUnavailable,
+        DiskRefused,
+        FetchIncomplete,
+        Reason,
+        RocoError,
+        TransferError,
+        UsageError,
+    )
+    from .fetcher import Fetcher, Run
+    from .records import FetchReport, ImageRecord, Outcome, Statistics, Status
+    from .splits import Wanted, fetch_split, open_annotations
 
 __all__ = [
     "Annotations",
@@ -48,3 +52,35 @@ __all__ = [
     "open_annotations",
     "read_entries",
 ]
+
+_ROOMS = {
+    "config": ("FetchConfig",),
+    "dataset.annotations": ("Annotations", "Group"),
+    "dataset.entries": ("Entry", "SemanticType", "read_entries"),
+    "errors": (
+        "AnnotationsUnavailable",
+        "DiskRefused",
+        "FetchIncomplete",
+        "Reason",
+        "RocoError",
+        "TransferError",
+        "UsageError",
+    ),
+    "fetcher": ("Fetcher", "Run"),
+    "records": ("FetchReport", "ImageRecord", "Outcome", "Statistics", "Status"),
+    "splits": ("Wanted", "fetch_split", "open_annotations"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name's room when it is first asked for: `--help` need not wait for aiohttp (PEP 562)."""
+    for room, names in _ROOMS.items():
+        if name in names:
+            value = getattr(import_module(f".{room}", __name__), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         refused; 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_standard_streams()
     try:
         return _carry_out(words)
     finally:
@@ -64,6 +65,20 @@ async def _verb(command: Command) -> int:
 
 def _level(command: Command) -> int:
     return logging.ERROR if command.quiet else logging.DEBUG if command.verbose > 1 else logging.WARNING
+
+
+def _open_standard_streams() -> None:
+    """Give a command that was started with closed streams (`>&-`, some daemons) somewhere to write.
+
+    Else the first sockets would get the descriptors 0 to 2, and a stray word for a person would go to a server.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - for good
 
 
 def _leave_no_broken_pipe() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -129,10 +128,18 @@ def _add_talk(parser: argparse.ArgumentParser) -> None:
         help="name each image that is missing as it happens; -vv: each image",
     )
     parser.add_argument("--no-progress", action="store_true", default=False, help="draw no bar and no progress lines")
-    parser.add_argument("--version", action="version", version=f"roco_async {_version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        print(f"roco_async {_version()}")
+        parser.exit()
 
 
 def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # 20 ms that most runs need not pay
+
     try:
         return version("roco-async")
     except PackageNotFoundError:

@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from ..fetcher import Run
 from .words import say
+
+if TYPE_CHECKING:
+    from ..fetcher import Run
 
 _GRACE: Final = 4.0
 """Seconds for what is in flight; with the stop itself it stays under five."""
