@@ -58,7 +58,7 @@ class FetchConfig:
         32
     """
 
-    data: Path | None = _setting(
+    data: Path | str | None = _setting(
         None, "--data", metavar="DIR", parse=Path,
         help="annotation root: DIR/<split>/<group>/dlinks.txt and its neighbours "
         "(default: ./data, else the cached copy, which is fetched once)",
@@ -67,7 +67,7 @@ class FetchConfig:
         ANNOTATIONS_URL, "--annotations-url", metavar="URL",
         help="the tarball that the annotations are fetched from, once (default: upstream's, at commit a1f0ad6)",
     )  # fmt: skip
-    out: Path | None = _setting(
+    out: Path | str | None = _setting(
         None, "--out", metavar="DIR", parse=Path,
         help="images go to DIR/<split>/<group>/images/<ROCO_ID>.jpg (default: the annotation root)",
     )  # fmt: skip
@@ -83,7 +83,7 @@ class FetchConfig:
         PACKAGES_URL, "--packages-url", metavar="URL",
         help="a package mirror, ftp, http, https or file, in place of %(default)s in the links",
     )  # fmt: skip
-    keep_packages: Path | None = _setting(
+    keep_packages: Path | str | None = _setting(
         None, "-k", "--keep-packages", metavar="DIR", parse=Path,
         help="keep the packages too; file://DIR is then a mirror, and a killed run goes on at their byte",
     )  # fmt: skip
@@ -144,7 +144,7 @@ class FetchConfig:
 
     def _seconds_issues(self, name: str, *, above_zero: bool) -> list[str]:
         value = getattr(self, name)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e12:
             return [f"{name}: a number of seconds is wanted, not {value!r}"]
         if value < 0 or (above_zero and value == 0):
             return [f"{name}: must be {'over' if above_zero else 'at least'} 0 seconds, not {value!r}"]
@@ -175,6 +175,11 @@ class FetchConfig:
         if not query_allowed and (parts.query or parts.fragment):
             return [f"{name}: a base without ? and # is wanted, not {redacted(value)!r}"]
         return []
+
+    @property
+    def images_root(self) -> Path:
+        """The folder that records' folders are relative to."""
+        return Path(self.out or self.data or "data")
 
     @classmethod
     def field_names(cls) -> frozenset[str]:

@@ -138,7 +138,7 @@ class FetchIncomplete(RocoError):
 
 
 _USERINFO = re.compile(
-    r"(\s*+(?:[A-Za-z][A-Za-z0-9+.-]*+:(?=[/\\]))?+[/\\]*+)"
+    r"(\s*+(?:(?!(?i:file):)[A-Za-z][A-Za-z0-9+.-]*+:[/\\]++|file:[/\\]{1,2}+|[/\\]{2,}+)?+)"
     # a password that was not encoded may have any letter, so where no port follows the colon it goes to the last @
     r"(?:[^/?#@:\[]*+:(?!\d{1,5}(?:[/?#]|$)).*|[^/?#]*)@",
     re.DOTALL,

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("roco_async")
 
-DEFAULT_OUT: Final = Path("data")
 _READY: Final = 1024
 """Outcomes that wait for the caller before the engine holds back."""
 
@@ -103,7 +102,7 @@ class _Work:
         config = fetcher.config
         self._records = _first(records, config.limit)
         self._paced = fetcher.paced
-        self._shelf = Shelf(config.out or config.data or DEFAULT_OUT, fetcher.files, config.keep_packages)
+        self._shelf = Shelf(config.images_root, fetcher.files, config.keep_packages)
         sources = [_source(name, config, fetcher.paced, self._shelf) for name in config.source]
         jobs = fetcher.connections + min(fetcher.connections, _WAITING_JOBS)
         self._engine = Engine(sources, find=self._shelf.find, outlet=self, jobs=jobs)

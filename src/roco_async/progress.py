@@ -152,12 +152,16 @@ class Bar:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
+        class Terminal(Console):
+            def on_broken_pipe(self) -> None:
+                raise BrokenPipeError  # rich would end the process, and turn stdout to /dev/null
+
         self._rates = Rates(total)
         self._stream = stream
         self._progress: Progress | None = Progress(
             BarColumn(bar_width=None),
             TextColumn("{task.description}"),
-            console=Console(file=stream),
+            console=Terminal(file=stream),
             auto_refresh=False,
             expand=True,
         )
@@ -176,7 +180,9 @@ class Bar:
             self._progress.update(self._task, completed=done, description=self._rates.text(now))
             self._progress.refresh()
         except (OSError, ValueError):  # the terminal is gone
-            self._progress = None
+            progress, self._progress = self._progress, None
+            with contextlib.suppress(OSError, ValueError):
+                progress.stop()  # it gives sys.stdout and sys.stderr back
 
     def close(self, last: Statistics) -> None:
         self.draw(last)

@@ -66,7 +66,7 @@ class Wanted:
 def annotation_root(config: FetchConfig, selection: Selection) -> Path | None:
     """Return where the annotations are: `data`, else ./data, else the cached copy; None if they are to be fetched."""
     if config.data is not None:
-        return config.data
+        return Path(config.data)
     if has_annotations(DEFAULT_DATA):
         return DEFAULT_DATA
     cached = cache_folder()
@@ -109,7 +109,7 @@ async def open_annotations(
     """
     selection = parse_selection(words)
     root = await asyncio.to_thread(annotation_root, config, selection)
-    if config.out is not None and await asyncio.to_thread(config.out.is_file):
+    if config.out is not None and await asyncio.to_thread(Path(config.out).is_file):
         raise UsageError([f"out: {config.out} is a file; a folder is wanted"])
     if root is None:
         transport = transport_for(config, 1, session)

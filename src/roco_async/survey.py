@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .config import FetchConfig
-from .fetcher import DEFAULT_OUT
 from .records import ImageRecord, Outcome
 from .store.decide import Decision
 from .store.files import Files
@@ -38,7 +37,7 @@ async def survey(records: AsyncIterable[ImageRecord], config: FetchConfig) -> Su
         DiskRefused: the output folder cannot be read.
     """
     files = Files()
-    shelf = Shelf(config.out or config.data or DEFAULT_OUT, files)
+    shelf = Shelf(config.images_root, files)
     try:
         await shelf.open()
         return await _count(records, shelf, config.limit)

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from ..errors import AnnotationsUnavailable, DiskRefused, UsageError
 from .arguments import Command, parse
@@ -38,7 +38,7 @@ def _carry_out(words: Sequence[str]) -> int:
     try:
         command = parse(words)
         logging.basicConfig(stream=sys.stderr, format="%(message)s", level=_level(command))
-        return asyncio.run(_verb(command))
+        return asyncio.run(_verb(command.verb)(command))
     except UsageError as error:
         for issue in usage_faults(error):
             say(f"roco_async: {issue}")
@@ -53,14 +53,15 @@ def _carry_out(words: Sequence[str]) -> int:
         return interrupted.code
 
 
-async def _verb(command: Command) -> int:
-    if command.verb == "demo":
+def _verb(name: str) -> Callable[[Command], Coroutine[None, None, int]]:
+    """Import what a verb needs, before there is a loop that would wait for it."""
+    if name == "demo":
         from .demo import demo
 
-        return await demo(command)
+        return demo
     from .fetch import fetch
 
-    return await fetch(command)
+    return fetch
 
 
 def _level(command: Command) -> int:

@@ -93,8 +93,7 @@ async def _dry_run(command: Command) -> int:
         return DONE
     wanted = await open_annotations(command.selection, command.config)
     found = await survey(wanted.records(), wanted.config)
-    out = wanted.config.out
-    assert out is not None
+    out = wanted.config.images_root
     free = await asyncio.to_thread(_free, out)
     if command.json:
         tell_json({**found.as_dict(), "free": free, "settings": settings(wanted.config)})

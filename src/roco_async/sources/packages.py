@@ -207,7 +207,7 @@ class _Groups:
         self._complete = max(0, self._complete - 1)
         self._count -= len(records)
         self._room.set()
-        return Job(next(filter(None, key)), tuple(records))
+        return Job(next(filter(None, key), ""), tuple(records))
 
 
 _Key = tuple[str, str, str]

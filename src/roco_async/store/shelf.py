@@ -36,9 +36,9 @@ class Shelf:
         ...     return await shelf.find(record) is not None
     """
 
-    def __init__(self, out: Path, files: Files, packages: Path | None = None) -> None:
+    def __init__(self, out: Path, files: Files, packages: Path | str | None = None) -> None:
         self._layout = Layout(out)
-        self._packages = packages
+        self._packages = Path(packages) if packages is not None else None
         self._files = files
         self._ledger = Ledger()
         self._folders: dict[str, dict[str, int]] = {}

@@ -1,0 +1,1 @@
+"""Measurements: one command each, real peers in one interleaved run, medians and ratios."""
