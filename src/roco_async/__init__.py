@@ -7,10 +7,10 @@ Example:
     ...     report.raise_for_failures()
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import importlib as _importlib
+import typing as _typing
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from .config import FetchConfig
     from .dataset.annotations import Annotations, Group
     from .dataset.entries import Entry, SemanticType, read_entries
@@ -72,15 +72,15 @@ _ROOMS = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> _typing.Any:
     """Import a public name's room when it is first asked for: `--help` need not wait for aiohttp (PEP 562)."""
     for room, names in _ROOMS.items():
         if name in names:
-            value = getattr(import_module(f".{room}", __name__), name)
+            value = getattr(_importlib.import_module(f".{room}", __name__), name)
             globals()[name] = value
             return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({name for name in globals() if name.startswith("_")} | set(__all__))
