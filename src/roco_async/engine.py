@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from .protocols import Source
 from .records import ImageRecord, Job, Outcome, Status
@@ -44,14 +44,14 @@ class Engine:
         self._outlet = outlet
         self._places = asyncio.Semaphore(jobs)
         self._draining = False
-        self._reading: asyncio.Timeout | None = None
+        self._reader: asyncio.Task[Any] | None = None  # as long as it waits for a record
         self.requested = 0
 
     def drain(self) -> None:
         """Take no new record; what is under way is finished."""
+        if not self._draining and self._reader is not None:
+            self._reader.cancel()
         self._draining = True
-        if self._reading is not None:
-            self._reading.reschedule(asyncio.get_running_loop().time())
 
     async def run(self, records: Records) -> None:
         """Carry every record to its outcome.
@@ -59,15 +59,17 @@ class Engine:
         Raises:
             ExceptionGroup: the disk refused, or the records' own iterator failed.
         """
-        lost: dict[ImageRecord, Outcome] = {}
+        lost: list[Outcome] = []
         for place, source in enumerate(self._sources):
             is_last = place == len(self._sources) - 1
-            a_pass = _Pass(source, before=lost, lost=None if is_last else {})
-            async with aclosing(_each(list(lost)) if place else self._wanted(records)) as wanted:
+            a_pass = _Pass(source, before=_by_record(lost), lost=None if is_last else [])
+            again = [outcome.record for outcome in lost]
+            async with aclosing(_each(again) if place else self._wanted(records)) as wanted:
                 await self._run_pass(a_pass, wanted)
-            self._outlet.emit(tuple(a_pass.before.values()))  # those that a drained run gave to no further source
-            lost = a_pass.lost or {}
-        self._outlet.emit(tuple(lost.values()))
+            for left in a_pass.before.values():
+                self._outlet.emit(left)  # a drained run gave them to no further source
+            lost = a_pass.lost or []
+        self._outlet.emit(lost)
 
     async def _run_pass(self, a_pass: _Pass, wanted: AsyncIterator[ImageRecord]) -> None:
         async with asyncio.TaskGroup() as group, aclosing(a_pass.source.jobs(wanted)) as jobs:
@@ -105,19 +107,19 @@ class Engine:
                     return
                 yield record
             return
-        iterator = aiter(records)
+        iterator, reader = aiter(records), asyncio.current_task()
         while not self._draining:
+            self._reader = reader
             try:
-                async with asyncio.timeout(None) as self._reading:  # `drain` ends this wait
-                    record = await anext(iterator)
+                record = await anext(iterator)
             except StopAsyncIteration:
                 return
-            except TimeoutError:
-                if self._draining:
-                    return
+            except asyncio.CancelledError:
+                if self._draining and reader is not None and not reader.uncancel():
+                    return  # it was `drain` that ended the wait, and nobody else
                 raise
             finally:
-                self._reading = None
+                self._reader = None
             yield record
 
 
@@ -137,8 +139,8 @@ class _Pass:
     """
 
     source: Source
-    before: dict[ImageRecord, Outcome]
-    lost: dict[ImageRecord, Outcome] | None
+    before: dict[ImageRecord, list[Outcome]]
+    lost: list[Outcome] | None
 
     def settled(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
         """Keep back what the next source is to be asked for; of the others, tell what both sources had to say."""
@@ -146,13 +148,21 @@ class _Pass:
             return outcomes
         settled: list[Outcome] = []
         for outcome in outcomes:
-            earlier = self.before.pop(outcome.record, None)
-            told = _joined(earlier, outcome) if earlier else outcome
+            earlier = self.before.get(outcome.record)
+            told = _joined(earlier.pop(), outcome) if earlier else outcome
             if self.lost is not None and told.reason is not None and told.reason.permanent:
-                self.lost[told.record] = told
+                self.lost.append(told)
             else:
                 settled.append(told)
         return settled
+
+
+def _by_record(outcomes: Iterable[Outcome]) -> dict[ImageRecord, list[Outcome]]:
+    """Group outcomes by record: a list may have a row twice."""
+    grouped: dict[ImageRecord, list[Outcome]] = {}
+    for outcome in outcomes:
+        grouped.setdefault(outcome.record, []).append(outcome)
+    return grouped
 
 
 def _joined(earlier: Outcome, later: Outcome) -> Outcome:

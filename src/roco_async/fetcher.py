@@ -144,6 +144,10 @@ class _Work:
     def is_running(self) -> bool:
         return self._task is not None and not self._task.done()
 
+    @property
+    def is_done(self) -> bool:
+        return self._task is not None and self._task.done()
+
     def drain(self) -> None:
         self._engine.drain()
 
@@ -270,9 +274,9 @@ class Fetcher:
         """
         if not self._open:
             raise RuntimeError("enter the Fetcher first: async with Fetcher(config) as fetcher")
+        self._works = {work for work in self._works if not work.is_done}
         if not any(work.is_running for work in self._works):
             self.paced.forget_ended()
-            self._works.clear()
         work = _Work(self, records)
         self._works.add(work)
         return Run(work)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .config import FetchConfig
-from .records import ImageRecord, Outcome
+from .records import ImageRecord, Outcome, Status
 from .store.decide import Decision
 from .store.files import Files
 from .store.shelf import Shelf
@@ -55,8 +55,8 @@ async def _count(records: AsyncIterable[ImageRecord], shelf: Shelf, limit: int |
         articles.add(record.pmcid)
         await shelf.look_into(record.folder)
         decision = shelf.decide(record)
-        if isinstance(decision, Outcome) or decision is Decision.SKIP:
-            found.there += 1
+        if isinstance(decision, Outcome):
+            found.there += decision.status is Status.SKIPPED  # not one whose name leads out
         elif decision is Decision.CHECK:
             found.unchecked += 1
         else:

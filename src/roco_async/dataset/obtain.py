@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -163,12 +164,15 @@ class TarballReceiver:
 
     def _name(self) -> None:
         """Give the folder its name; an older copy lacks what this one may have, and goes."""
-        if self.root.exists():
-            old = self._temp.with_name(self._temp.name + "-old")
+        old = self._temp.with_name(self._temp.name + "-old")
+        with contextlib.suppress(FileNotFoundError):
             os.replace(self.root, old)
-            shutil.rmtree(old, ignore_errors=True)
-        with contextlib.suppress(FileExistsError):
+        shutil.rmtree(old, ignore_errors=True)
+        try:
             os.rename(self._temp, self.root)
+        except OSError as error:  # another program was faster; its copy is as good
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
 
     def _remove(self) -> None:
         if self._file is not None:

@@ -102,7 +102,8 @@ class KeptReceiver:
             there = os.path.getsize(self._part)
             if size is not None:
                 there = min(there, size - 1)  # where all of it is there, the last byte is asked for to compare validators
-            return (there, validator) if there > 0 and isinstance(validator, str) else (0, None)
+            usable = there > 0 and isinstance(validator, str) and validator.isprintable()
+            return (there, validator) if usable else (0, None)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return 0, None
 

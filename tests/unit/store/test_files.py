@@ -74,7 +74,7 @@ class TestCommit:
         ],
     )
     async def test_a_damaged_one(self, files: Files, tmp_path: Path, content: bytes, digest: str | None) -> None:
-        """Empty, cut, wrong or a page, its own md5 or not: Damaged, the file that was there stays, and no other comes."""
+        """Empty, cut, wrong or a page, its own md5 or not: Damaged, and the file that was there stays alone."""
         path = tmp_path / "x.jpg"
         path.write_bytes(b"what was there")
         with pytest.raises(Damaged) as raised:

@@ -14,6 +14,7 @@ import pytest
 
 from roco_async.errors import Broken, Busy, Damaged, DiskRefused, Stale, TooLarge
 from roco_async.protocols import START, Body, Point
+from roco_async.store import image
 from roco_async.store.files import Files
 from roco_async.store.image import GATHERED, LARGEST, ImageReceiver
 from roco_async.transfer.budget import Budget
@@ -219,12 +220,12 @@ class TestTooLarge:
         with pytest.raises(TooLarge):
             await into.begin(body(b"", size=LARGEST + 1))
 
-    async def test_undeclared(self, into: ImageReceiver, tmp_path: Path) -> None:
-        """A body that goes on beyond 256 MiB is TooLarge at the cap, and nothing of it stays."""
-        step = bytes(32 * MIB)
+    async def test_undeclared(self, into: ImageReceiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A body that goes on beyond the cap is TooLarge there, spilled or not, and nothing of it stays."""
+        assert LARGEST == 256 * MIB
+        monkeypatch.setattr(image, "LARGEST", 12 * MIB)
         await into.begin(body(b"", size=None))
-        for _ in range(LARGEST // len(step)):
-            await into.feed(step)
+        await feed(into, bytes(12 * MIB))
         with pytest.raises(TooLarge):
             await into.feed(b"x")
         await into.discard()

@@ -101,7 +101,8 @@ def test_no_picture(content: bytes) -> None:
 PAGES = [
     b"<!DOCTYPE html><html>", b"<!doctype HTML>", b"<html>", b"<HTML lang=en>", b"\n\t <html>", b"<head>",
     b"<body bgcolor=red>", b"<title>Log in</title>", b'<?xml version="1.0"?><Error>', b"<Error><Code>NoSuchKey</Code>",
-    b"<script>location=1</script>", b"<!-- moved --><html>", b"\xef\xbb\xbf<html>", b"\xef\xbb\xbf\r\n<?xml version='1.0'?>",
+    b"<script>location=1</script>", b"<!-- moved --><html>", b"\xef\xbb\xbf<html>",
+    b"\xef\xbb\xbf\r\n<?xml version='1.0'?>",
 ]  # fmt: skip
 
 

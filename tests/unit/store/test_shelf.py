@@ -42,7 +42,7 @@ def put(out: Path, content: bytes = PICTURE, name: str = "images/a.jpg") -> Path
 
 
 def fetched(record: ImageRecord = RECORD, **fields: Any) -> Outcome:
-    told = {"path": Path("images") / f"{record.id}.jpg", "bytes": len(PICTURE), "md5": MD5} | fields
+    told: dict[str, Any] = {"path": Path("images") / f"{record.id}.jpg", "bytes": len(PICTURE), "md5": MD5} | fields
     return Outcome(record=record, status=Status.FETCHED, **told)
 
 

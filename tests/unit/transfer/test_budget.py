@@ -122,7 +122,7 @@ async def test_an_absent_host_costs_nothing() -> None:
 
 
 async def test_push_backs_are_free_but_bounded() -> None:
-    """A refusal while others succeed is free eight times `attempts`, a break twice; then it costs: no item is eternal."""
+    """A refusal while others succeed is free eight times `attempts`, a break twice; then it costs: none is eternal."""
     assert await tries(Budget(3, sleep=Waits()), [(graced(Grace.PUSHED_BACK, Busy("503")), 0)] * 999) == 8 * 3 + 3
     assert await tries(Budget(3, sleep=Waits()), [(graced(Grace.PUSHED_BACK, Broken("cut")), 0)] * 999) == 2 * 3 + 3
 

@@ -1,0 +1,5 @@
+"""The clock that these tests go by."""
+
+from tests.unit.clock import clock
+
+__all__ = ["clock"]
