@@ -25,7 +25,8 @@
           ├─ Damaged            wrong digest or length, or no picture at all
           └─ BadListing         an answer that is no ListBucketResult: proves nothing
 
-Foreign exceptions become these in one place each: `transport/http.py` maps aiohttp's, `store/files.py` the disk's.
+Foreign exceptions become these in one place each: `transport/http.py` maps aiohttp's, `transport/ftp.py` aioftp's,
+`transport/file.py` and `store/files.py` the disk's.
 """
 
 from __future__ import annotations

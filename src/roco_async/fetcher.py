@@ -327,7 +327,7 @@ def _transports(config: FetchConfig, session: aiohttp.ClientSession | None) -> d
     def file() -> Transport:
         from .transport.file import FileTransport
 
-        return FileTransport()
+        return FileTransport(timeout=config.timeout)
 
     return {"http": web, "https": web, "ftp": ftp, "file": file}
 

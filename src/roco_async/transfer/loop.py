@@ -53,6 +53,6 @@ async def _carry(url: str, into: Receiver, transport: Transport) -> None:
             async for chunk in body.chunks:
                 if not await into.feed(chunk):
                     break
-    except TransferError:
-        if not into.satisfied:
-            raise
+    except TransferError as error:
+        if isinstance(error, Stale) or not into.satisfied:
+            raise  # of another version, even what it has is worth nothing
