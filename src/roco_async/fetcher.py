@@ -24,8 +24,9 @@ from .store.files import Files
 from .store.shelf import Shelf
 from .transfer.budget import Budget
 from .transfer.hosts import Paced
-from .transfer.limits import Aimd, Policy
+from .transfer.limits import Policy
 from .transfer.rate import RateLimit
+from .transfer.trials import Trials
 from .transport.http import HttpTransport
 from .transport.schemes import Schemes
 
@@ -303,7 +304,7 @@ def transport_for(config: FetchConfig, connections: int, session: aiohttp.Client
 
     def policy(scheme: str) -> Policy:
         few = scheme == "ftp" and config.connections is None
-        return Aimd(min(connections, FTP_CONNECTIONS) if few else connections)
+        return Trials(min(connections, FTP_CONNECTIONS) if few else connections)
 
     return Paced(
         Schemes(_transports(config, session)),

@@ -1,8 +1,9 @@
 """Is the host there? Pure: told what happened and when, it says whether to go on, wait, probe or stop.
 
 States: UP until something says otherwise. AWAY: nobody asks but one probe at a time. ENDED: nobody asks any more.
-A host goes away when it plainly answers nobody: failures in a row without one success, at least twice what is allowed
-at once; or no connection while nothing else is under way; or no connection at the very first try.
+A host goes away when it plainly answers nobody: failures in a row without one success, at least eight (six where it
+says Retry-After) and as many as are allowed at once, the last of them begun after the first had failed; or no
+connection while nothing else is under way; or no connection at the very first try.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ..errors import Blocked, Busy, Grace, HostDown, Refused, TemporaryError, Un
 
 _BLOCKED_AFTER: Final = 20
 _AWAY_AFTER: Final = 8
+_AWAY_AFTER_RETRY_AFTER: Final = 6
 _SHORTEST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 30.0
 _PAUSE_SHARE: Final = 1 / 16
@@ -57,6 +59,7 @@ class Health:
         self._run = 0
         self._run_url = ""
         self._run_is_of_many = False
+        self._run_began = 0.0
         self._refused = 0
         self._away_since: float | None = None
         self._failed_probes = 0
@@ -124,13 +127,13 @@ class Health:
             return
         if not error.overload and error.answered:
             return
-        self._note_run(a_try.url)
+        self._note_run(a_try.url, now)
         if self._away_since is not None:
             if a_try.is_probe:
                 self._probe_failed(error, now)
             error.grace = Grace.HOST_AWAY
             return
-        if self._is_away(error, limit=limit, others=others):
+        if self._is_away(error, a_try, limit=limit, others=others):
             self._away_since = now
             self._failed_probes = 0
             self.pushed = isinstance(error, Busy)
@@ -144,18 +147,20 @@ class Health:
     def _others_fail_too(self, error: TemporaryError) -> bool:
         return self._run_is_of_many or isinstance(error, Unreachable)
 
-    def _note_run(self, url: str) -> None:
+    def _note_run(self, url: str, now: float) -> None:
         if self._run == 0:
-            self._run_url, self._run_is_of_many = url, False
+            self._run_url, self._run_is_of_many, self._run_began = url, False, now
         elif url != self._run_url:
             self._run_is_of_many = True
         self._run += 1
 
-    def _is_away(self, error: TemporaryError, *, limit: int, others: int) -> bool:
+    def _is_away(self, error: TemporaryError, a_try: Try, *, limit: int, others: int) -> bool:
         if isinstance(error, Unreachable) and (others == 0 or self._answers == 0):
             return True
-        at_once = min(limit, others + 1)
-        return self._run_is_of_many and self._run >= max(_AWAY_AFTER, 2 * at_once)
+        if not self._run_is_of_many or a_try.began < self._run_began:
+            return False  # a burst that began together is one piece of news
+        enough = _AWAY_AFTER_RETRY_AFTER if error.retry_after else max(_AWAY_AFTER, min(limit, others + 1))
+        return self._run >= enough
 
     def _probe_failed(self, error: TemporaryError, now: float) -> None:
         assert self._away_since is not None

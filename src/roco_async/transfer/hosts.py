@@ -61,7 +61,7 @@ class Host:
     def answered(self, a_try: Try) -> None:
         if self.health.answered(a_try):
             self.limiter.policy.came_back(
-                now=asyncio.get_running_loop().time(), probes=self.health.failed_probes, pushed=self.health.pushed
+                now=asyncio.get_running_loop().time(), probes=self.health.failed_probes - 1, pushed=self.health.pushed
             )
             self._probing = False
             self._wake_all()

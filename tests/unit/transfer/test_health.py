@@ -84,15 +84,39 @@ def test_no_connection_beside_others_is_no_outage() -> None:
     assert watch.state.value == "away"
 
 
-@pytest.mark.parametrize(("limit", "others", "needed"), [(1, 0, 8), (4, 3, 8), (10, 9, 20), (100, 9, 20), (10, 99, 20)])
+@pytest.mark.parametrize(
+    ("limit", "others", "needed"), [(1, 0, 8), (4, 3, 8), (20, 19, 20), (100, 19, 20), (20, 99, 20)]
+)
 def test_a_run_of_failures_is_away(limit: int, others: int, needed: int) -> None:
-    """Failures in a row, of more than one URL, take a host away: at least 8, and twice what was at once."""
+    """Failures in a row, of more than one URL, take a host away: at least 8, and as many as are at once."""
     watch = health()
     succeed(watch)
     for number in range(needed - 1):
         fail(watch, Broken("reset"), f"u{number}", limit=limit, others=others)
     assert watch.state is State.UP
     fail(watch, Broken("reset"), "last", limit=limit, others=others)
+    assert watch.state.value == "away"
+
+
+def test_retry_after_makes_the_run_shorter() -> None:
+    """Where the host itself asks for time, six failures in a row are enough."""
+    watch = health()
+    succeed(watch)
+    for number in range(6):
+        assert watch.state is State.UP
+        fail(watch, Busy("503", retry_after=1.0), f"u{number}", limit=50, others=49)
+    assert watch.state.value == "away"
+
+
+def test_what_began_together_is_one_piece_of_news() -> None:
+    """However many transfers break at once, the host is not away before one that began afterwards has failed too."""
+    watch = health()
+    succeed(watch)
+    burst = [watch.began(f"u{number}", 1.0) for number in range(40)]
+    for a_try in burst:
+        watch.failed(Broken("reset"), a_try, 2.0, limit=40, others=39)
+    assert watch.state is State.UP
+    fail(watch, Broken("reset"), "later", now=2.5, limit=40, others=39)
     assert watch.state.value == "away"
 
 
