@@ -59,6 +59,8 @@ class Interrupts:
         loop = asyncio.get_running_loop()
         for number in self._heard:
             loop.remove_signal_handler(number)
+            if self.code is not None:
+                signal.signal(number, signal.SIG_IGN)  # the code of the first is settled; the account is still told
         for timer in self._timers:
             timer.cancel()
         if self.code is not None and isinstance(error, asyncio.CancelledError):

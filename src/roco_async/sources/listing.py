@@ -88,6 +88,8 @@ class _Reader:
             case ["ListBucketResult"] if local == "NextContinuationToken":
                 self._token = text
             case []:
+                if self._truncated and self._token is None:
+                    raise BadListing("the listing is truncated and names no next page", operation="list")
                 self.page.next_token = self._token if self._truncated else None
             case _:
                 pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 from urllib.parse import quote, urlsplit
 
-from ..errors import Unsafe
+from ..errors import Unsafe, redacted
 from ..protocols import Transport
 from ..records import ImageRecord
 from ..store.files import Kept
@@ -43,7 +43,7 @@ def own_url(record: ImageRecord) -> str | None:
             return quote(record.url.partition("#")[0], safe=_URL_SAFE)
     except ValueError:
         pass  # a broken IPv6 address, half a surrogate pair
-    raise Unsafe(f"{record.url!r} is no http or https URL", operation="GET")
+    raise Unsafe(f"{redacted(record.url)!r} is no http or https URL", operation="GET")
 
 
 async def fetch_one(

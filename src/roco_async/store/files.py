@@ -124,6 +124,8 @@ class Files:
             Unsafe: the file system takes no such name.
             DiskRefused: it takes nothing more.
         """
+        if self._closing:
+            raise Broken("given up: the store is closed", operation="store")
         kept: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
         self._queue.append((body, kept))
         self._queued += body.size

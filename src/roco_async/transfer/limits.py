@@ -91,6 +91,10 @@ class Limiter:
             The time at which the slot was got, in seconds of the loop's clock.
         """
         loop = asyncio.get_running_loop()
+        now = loop.time()
+        if not (self._first or self._others) and self._is_free(now):
+            self._take(now)
+            return now
         waiter: asyncio.Future[None] = loop.create_future()
         queue = self._first if first else self._others
         queue.append(waiter)
@@ -124,16 +128,22 @@ class Limiter:
     def wake(self) -> None:
         """Admit whoever may begin, and no timer is left where nobody waits."""
         now = asyncio.get_running_loop().time()
-        while (waiter := self._next()) and self._taken(now) < self.policy.limit and self.policy.ready_at(now) <= now:
+        while (waiter := self._next()) and self._is_free(now):
             (self._first or self._others).popleft()
-            self.held += 1
-            self.policy.started(now)
+            self._take(now)
             waiter.set_result(None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if waiter and (at := self._due(now)) is not None:
             self._timer = asyncio.get_running_loop().call_at(at, self.wake)
+
+    def _is_free(self, now: float) -> bool:
+        return self._taken(now) < self.policy.limit and self.policy.ready_at(now) <= now
+
+    def _take(self, now: float) -> None:
+        self.held += 1
+        self.policy.started(now)
 
     def _next(self) -> asyncio.Future[None] | None:
         for queue in (self._first, self._others):

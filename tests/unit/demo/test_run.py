@@ -42,7 +42,7 @@ async def fetch_plainly(config: FetchConfig, session: aiohttp.ClientSession) -> 
     assert config.data is not None
     report = FetchReport()
     for case in CASES:
-        path = config.data / picture_path(case)
+        path = Path(config.data) / picture_path(case)
         record = ImageRecord(case.id, case.pmcid, case.name, f"test/{case.group}/images")
         if await asyncio.to_thread(path.exists):
             report.add(Outcome(record=record, status=Status.SKIPPED, path=path))

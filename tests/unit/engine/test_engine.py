@@ -247,6 +247,7 @@ class TestDrain:
         running.drain()
         first.gate.set()
         await task
+        assert len(second.asked) <= 1
         assert len(basket) == running.requested
         assert len({outcome.record for outcome in basket}) == len(basket)
 

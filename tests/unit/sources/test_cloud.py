@@ -184,9 +184,9 @@ class TestPages:
     async def test_over_8_mib(self, source: Make, in_pages: int) -> None:
         """A listing over 8 MiB, in one page or in several, is BAD_LISTING."""
         blanks = b" " * (LARGEST_LISTING // in_pages)
-        pages = [page(token=str(number + 1)) for number in range(in_pages)]
-        large = [replace(one, data=one.data.replace(b"<IsTr", blanks + b"<IsTr")) for one in pages]
-        wire = Wire(self.paged(large), piece=1 << 20)
+        pages = [page(token=str(number + 1)) for number in range(in_pages - 1)] + [page("PMC1.2/fig1.jpg")]
+        large = [replace(one, data=one.data.replace(b"</List", blanks + b"</List")) for one in pages]
+        wire = Wire(self.paged(large) | {f"{BASE}PMC1.2/fig1.jpg": IMAGE}, piece=1 << 20)
         assert (await fetch(source(wire))).reason is Reason.BAD_LISTING
 
 
@@ -318,9 +318,10 @@ class TestOwnUrl:
             outcome = await fetch(source(Wire({url: IMAGE})), replace(RECORD, url=url, **fields))
             assert outcome.reason is Reason.DAMAGED
 
-    async def test_a_password_is_told_to_nobody(self, source: Make) -> None:
-        """A password in a URL stands in no outcome, of which the journal is made."""
-        url = "https://me:secret@example.org/fig.jpg"
+    @pytest.mark.parametrize("scheme", ["https", "ftp"])
+    async def test_a_password_is_told_to_nobody(self, source: Make, scheme: str) -> None:
+        """A password in a URL, one that is asked or one that is not, stands in no outcome."""
+        url = f"{scheme}://me:secret@example.org/fig.jpg"
         for wire in (Wire({url: IMAGE}), Wire({}), Wire({}, [Unsafe("x", url=url)])):
             assert "secret" not in repr(replace(await fetch(source(wire), replace(RECORD, url=url)), record=RECORD))
 

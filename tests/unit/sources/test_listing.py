@@ -95,13 +95,17 @@ class TestParse:
             ("<IsTruncated> TRUE </IsTruncated><NextContinuationToken>t</NextContinuationToken>", "t"),
             ("<IsTruncated>false</IsTruncated><NextContinuationToken>t</NextContinuationToken>", None),
             ("<NextContinuationToken>t</NextContinuationToken>", None),
-            ("<IsTruncated>true</IsTruncated>", None),
-            ("<Other><NextContinuationToken>t</NextContinuationToken></Other><IsTruncated>true</IsTruncated>", None),
         ],
     )
     def test_the_next_page(self, rest: str, token: str | None) -> None:
         """There is a next page where the listing is truncated and has a token of its own, in either order."""
         assert parse_page(listing(contents("k"), rest=rest)).next_token == token
+
+    @pytest.mark.parametrize("other", ["", "<Other><NextContinuationToken>t</NextContinuationToken></Other>"])
+    def test_truncated_without_a_token(self, other: str) -> None:
+        """A listing that says it goes on and not where proves nothing about what it does not show."""
+        with pytest.raises(BadListing, match="next page"):
+            parse_page(listing(contents("k"), rest=f"{other}<IsTruncated>true</IsTruncated>"))
 
     def test_what_stands_elsewhere_is_no_object(self) -> None:
         """Keys in other places, and elements inside a field, are not taken for an object's."""

@@ -108,6 +108,24 @@ class TestCommit:
         assert (tmp_path / "victim").read_bytes() == b"mine"
         assert not (tmp_path / "x.jpg").is_symlink()
 
+    async def test_what_stands_under_the_temporary_name(self, tmp_path: Path) -> None:
+        """A link or file that somebody put under the temporary name is neither followed nor taken."""
+
+        class Guessed(Files):
+            def temp_name(self, folder: str) -> str:
+                return os.path.join(folder, "guessed")
+
+        files = Guessed()
+        (tmp_path / "victim").write_bytes(b"mine")
+        (tmp_path / "guessed").symlink_to(tmp_path / "victim")
+        with pytest.raises(DiskRefused):
+            await files.commit(body(tmp_path / "x.jpg"))
+        (tmp_path / "guessed").write_bytes(b"somebody's")
+        with pytest.raises(DiskRefused):
+            await files.commit(body(tmp_path / "x.jpg"))
+        assert (tmp_path / "victim").read_bytes() == b"mine"
+        await files.aclose()
+
     async def test_many_at_once(self, files: Files, tmp_path: Path) -> None:
         """Three hundred at once, every seventh damaged, end each with its own result."""
         contents = [PICTURE if number % 7 else b"no" for number in range(300)]

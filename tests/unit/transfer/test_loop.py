@@ -191,6 +191,14 @@ async def test_a_large_object_that_is_always_cut_ends(validator: str | None) -> 
         assert len(wire.asked) == 1 + 6
 
 
+async def test_ground_that_was_reached_before_is_not_new() -> None:
+    """Without a validator, getting as far as once before after a worse try is no progress: it ends."""
+    wire = Wire({URL: Thing(bytes(5 * MIB), None)}, [3 * MIB, 1] * 50)
+    with pytest.raises(Broken):
+        await carry(wire, memory())
+    assert len(wire.asked) == 1 + 6
+
+
 async def test_progress_lets_a_bad_line_go_on() -> None:
     """A line that breaks every MiB brings a large object whole, with more tries than `attempts`."""
     wire, into = Wire({URL: Thing(bytes(9 * MIB))}, [MIB] * 99), memory()
