@@ -7,6 +7,7 @@ Three things meet here and nowhere else: the limiter (how many at once), the wat
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -14,11 +15,14 @@ from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..errors import Busy, Stalled, TemporaryError, TransferError
+from ..errors import Busy, Stalled, TemporaryError, TransferError, redacted
 from ..protocols import START, Body, Point, Transport
 from .health import Health, State, Try
 from .limits import Limiter, Policy, Verdict
 from .rate import RateLimit
+from .watchdog import Watchdog
+
+log = logging.getLogger("roco_async")
 
 SLOWEST: Final = 1000.0
 """Bytes a second under which a transfer trickles."""
@@ -27,7 +31,8 @@ SLOWEST: Final = 1000.0
 class Host:
     """One host: its slots, its health, and who waits for its probe."""
 
-    def __init__(self, policy: Policy, health: Health) -> None:
+    def __init__(self, name: str, policy: Policy, health: Health) -> None:
+        self._name = name
         self.limiter = Limiter(policy)
         self.health = health
         self.received = 0
@@ -64,6 +69,7 @@ class Host:
                 now=asyncio.get_running_loop().time(), probes=self.health.failed_probes - 1, pushed=self.health.pushed
             )
             self._probing = False
+            log.warning("%s answers again", self._name)
             self._wake_all()
 
     def ended(self, a_try: Try, error: BaseException | None) -> None:
@@ -85,7 +91,11 @@ class Host:
             overload = isinstance(error, TemporaryError) and error.overload
             verdict = Verdict.DROPPED if overload else Verdict.SUCCESS if error is None else Verdict.IGNORE
             self.limiter.release(verdict, began=a_try.began, pushed=isinstance(error, Busy))
+        if state is State.UP and self.health.state is State.AWAY:
+            log.warning("%s does not answer (%s); one probe asks, the others wait", self._name, error)
         if self.health.state is State.ENDED:
+            if state is not State.ENDED:
+                log.warning("%s is asked for nothing more: %s", self._name, self.health.ending("").message)
             self._wake_all()
         elif self.health.state is State.AWAY:
             self._call_probe(now)
@@ -164,6 +174,7 @@ class Paced:
         self._policy = policy
         self._outage = outage
         self._probes = probes
+        self.watchdog = Watchdog(2 * timeout)
         self._hosts: dict[str, Host] = {}
 
     def open(self, url: str, at: Point = START) -> _Admission:
@@ -177,7 +188,7 @@ class Paced:
         host = self._hosts.get(key)
         if host is None:
             health = Health(outage=self._outage, probes=self._probes)
-            host = self._hosts[key] = Host(self._policy(url.partition(":")[0]), health)
+            host = self._hosts[key] = Host(redacted(key), self._policy(url.partition(":")[0]), health)
         return host
 
     def forget_ended(self) -> None:
@@ -208,12 +219,14 @@ class _Admission:
 
     async def __aenter__(self) -> Body:
         self._try = await self._host.admit(self._url)
+        self._paced.watchdog.began(self, self._url)
         self._exchange: AbstractAsyncContextManager[Body] = self._paced.inner.open(self._url, self._at)
         try:
             body = await self._exchange.__aenter__()
         except BaseException as error:
             if _is_an_answer(error):
                 self._host.answered(self._try)
+            self._paced.watchdog.ended(self)
             self._host.ended(self._try, error)
             raise
         self._host.answered(self._try)
@@ -226,6 +239,7 @@ class _Admission:
         try:
             await self._exchange.__aexit__(kind, error, trace)
         finally:
+            self._paced.watchdog.ended(self)
             self._host.ended(self._try, error)
 
 
@@ -251,6 +265,7 @@ class _Metered:
         self._mine += count
         host.received += count
         host.limiter.policy.moved(count)
+        self._paced.watchdog.moved()
         if self._paced.rate is not None:
             await self._paced.rate.pay(count)
         now = asyncio.get_running_loop().time()
