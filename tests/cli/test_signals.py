@@ -1,0 +1,202 @@
+"""Signals, kills, and readers that leave."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.cancel.stage import pictures
+from tests.faults.stage import files_below
+from tests.servers.faults import Fault, Stall, Trickle
+from tests.servers.scripted import ScriptedServer
+
+from .program import Program, calm, served, signalled, wait_until
+
+Serve = Callable[..., ScriptedServer]
+LINE = "test/radiology --data notes --out out --json -n 4"
+SLOW = Fault(Trickle(500, 0.02))
+
+
+def whole_below(program: Program, size: int = 3000) -> set[int]:
+    """Return the numbers of the images that are there; all must be whole, and nothing else may lie beside them."""
+    expect, numbers = pictures(20, size), set()
+    out = program.folder / "out"
+    for name in files_below(out):
+        assert name.endswith(".jpg"), f"{name} is left"
+        number = int(name.rpartition("_")[2].removesuffix(".jpg"))
+        assert (out / name).read_bytes() == expect[f"PMC{number}.1/a.jpg"], f"{name} is torn"
+        numbers.add(number)
+    return numbers
+
+
+def finish(program: Program, server: ScriptedServer) -> None:
+    """Run once more, to the end, and hold that nothing that was there is asked for."""
+    there = whole_below(program)
+    server.script.clear()
+    server.requests.clear()
+    done = calm(program.run(LINE))
+    assert done.code == 0, done
+    asked = {int(one.key.split(".")[0][3:]) for one in server.requests}
+    assert asked == set(range(1, 21)) - there
+    assert whole_below(program) == set(range(1, 21))
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=lambda value: str(value),
+)
+def test_one_signal(number: signal.Signals, code: int, program: Program, bucket: Serve) -> None:
+    """The first signal takes no new work, finishes what is in flight, prints the account, and exits with its code."""
+    server = bucket(SLOW)
+    done = signalled(program, server, LINE, (number,))
+    assert done.code == code
+    assert done.seconds < 5
+    there = whole_below(program)
+    assert 5 <= len(there) < 20
+    assert done.json["fetched"] == len(there)
+    finish(program, server)
+
+
+def test_one_signal_while_nothing_moves(program: Program, bucket: Serve) -> None:
+    """SIGINT while every transfer hangs: five seconds at most, and what was in flight is discarded."""
+    server = bucket(Fault(Stall(1000), on="PMC1?.1/*"))
+    done = signalled(program, server, LINE, (signal.SIGINT,))
+    assert done.code == 130
+    assert done.seconds < 5.2
+    finish(program, server)
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGINT,) * 2, (signal.SIGTERM, signal.SIGINT)], ids=str)
+def test_two_signals(numbers: tuple[signal.Signals, ...], program: Program, bucket: Serve) -> None:
+    """The second signal stops at once, with the code of the first, and leaves nothing torn or temporary."""
+    server = bucket(Fault(Stall(1000), on="PMC1?.1/*"))
+    done = signalled(program, server, LINE, numbers, after=9, hanging=4)
+    assert done.code == 128 + numbers[0]
+    assert done.seconds < 1.6
+    finish(program, server)
+
+
+def test_many_signals(program: Program, bucket: Serve) -> None:
+    """Someone who hammers Ctrl-C gets 130 within two seconds, and no traceback."""
+    server = bucket(Fault(Stall(1000), on="PMC1?.1/*"))
+    done = signalled(program, server, LINE, (signal.SIGINT,) * 8, after=9, hanging=4)
+    assert done.code == 130
+    assert done.seconds < 2.5
+    whole_below(program)
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.25])
+def test_a_signal_in_the_first_moments(pause: float, program: Program, bucket: Serve) -> None:
+    """SIGTERM while the program is still starting ends it, without a traceback and without a torn file."""
+    server = bucket(SLOW)
+    process = program.start(LINE)
+    time.sleep(pause)
+    process.send_signal(signal.SIGTERM)
+    done = calm(program.wait(process))
+    assert done.code in (143, -signal.SIGTERM)
+    assert done.seconds < 5
+    finish(program, server)
+
+
+def test_nohup(program: Program, bucket: Serve) -> None:
+    """SIGHUP that was ignored at the start, as under nohup, stops nothing."""
+    server = bucket(SLOW)
+
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    process = program.start(LINE, preexec_fn=ignore)
+    wait_until(lambda: served(server) >= 3)
+    process.send_signal(signal.SIGHUP)
+    done = calm(program.wait(process))
+    assert (done.code, done.json["fetched"]) == (0, 20)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_killed_at_any_moment(seed: int, program: Program, bucket: Serve) -> None:
+    """SIGKILL at a random moment, then one run: whole, nothing torn, nothing that was there asked for again."""
+    chance = random.Random(seed)
+    server = bucket(Fault(Trickle(1000, 0.01)))
+    wanted = set(range(1, 21))
+    process = program.start(LINE)
+    mark = chance.randrange(20)
+    wait_until(lambda: len(server.requests) > mark)
+    time.sleep(chance.uniform(0, 0.03))
+    process.kill()
+    process.communicate()
+    expect = pictures(20, 3000)
+    for path in (program.folder / "out").rglob("*.jpg"):
+        number = int(path.stem.rpartition("_")[2])
+        assert path.read_bytes() == expect[f"PMC{number}.1/a.jpg"], f"{path.name} is torn"
+        wanted.discard(number)
+    server.script.clear()
+    server.requests.clear()
+    done = calm(program.run(LINE))
+    assert done.code == 0
+    assert {int(one.key.split(".")[0][3:]) for one in server.requests} == wanted
+    assert whole_below(program) == set(range(1, 21)), "the killed run's temporary files are gone too"
+
+
+@pytest.mark.parametrize("line", ["test/radiology --data notes --out out", f"{LINE} -vv", f"{LINE} --dry-run"])
+@pytest.mark.parametrize("closed", ["stdout", "both"])
+def test_a_reader_that_left(line: str, closed: str, program: Program, bucket: Serve) -> None:
+    """A closed pipe on stdout, or on stderr too, costs no image, no traceback and no wrong exit code."""
+    bucket()
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = program.start(line, stdout=writing, stderr=subprocess.PIPE if closed == "stdout" else writing)
+    os.close(writing)
+    done = calm(program.wait(process))
+    assert done.code == 0, done
+    assert "BrokenPipe" not in done.err
+    if "--dry-run" not in line:
+        assert whole_below(program) == set(range(1, 21))
+
+
+def test_head_takes_nothing(program: Program, bucket: Serve) -> None:
+    """`… | head -c 0` costs no image, and nothing is said of a pipe."""
+    bucket(SLOW)
+    words = program.words("test/radiology --data notes --out out -vv")
+    shell = ["sh", "-c", '"$@" 2>&1 | head -c 0', "sh", *words]
+    done = subprocess.run(shell, cwd=program.folder, env=program.settings, capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    wait_until(lambda: len(files_below(program.folder / "out")) == 20)
+    assert whole_below(program) == set(range(1, 21))
+
+
+@pytest.mark.parametrize(
+    "streams",
+    [
+        ">&- 2>&-",
+        "<&- >&-",
+        "</dev/full >/dev/full",
+        "2>/dev/full",
+    ],
+)
+def test_streams_that_are_closed_or_full(streams: str, program: Program, bucket: Serve) -> None:
+    """Streams that are closed at the start, or a full device, cost no image."""
+    bucket()
+    words = program.words("test/radiology --data notes --out out")
+    shell = ["sh", "-c", f'"$@" {streams}', "sh", *words]
+    done = subprocess.run(
+        shell, cwd=program.folder, env=program.settings, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    assert whole_below(program) == set(range(1, 21))
+
+
+def test_two_programs_at_once(program: Program, bucket: Serve) -> None:
+    """Two commands into one folder at once both exit 0, and nothing is torn or left."""
+    server = bucket(Fault(Trickle(500, 0.005)))
+    processes = [program.start(LINE) for _ in range(2)]
+    codes = [calm(program.wait(process)).code for process in processes]
+    assert codes == [0, 0]
+    assert len(server.requests) <= 40
+    finish(program, server)

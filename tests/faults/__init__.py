@@ -1,0 +1,1 @@
+"""What goes wrong on the way of one image, provoked for real: the table, and what does not fit into one."""

@@ -1,0 +1,1 @@
+"""The public door, used as notebooks and other crawlers use it."""
