@@ -165,7 +165,8 @@ class FetchConfig:
             return [f"{name}: a URL is wanted, not {value!r}"]
         try:
             parts = urlsplit(value)
-            place = parts.path if parts.scheme == "file" else parts.hostname
+            is_file = parts.scheme == "file"
+            place = parts.path.startswith("/") and parts.netloc in ("", "localhost") if is_file else parts.hostname
             known = parts.scheme in schemes and place and (parts.port is None or parts.port > 0)
         except ValueError:
             known = False

@@ -12,6 +12,25 @@ from .protocols import Source
 from .records import ImageRecord, Job, Outcome, Status
 
 Records = Iterable[ImageRecord] | AsyncIterable[ImageRecord]
+
+
+class Finite(AsyncIterator[ImageRecord]):
+    """Records that come asynchronously and are known to end: a pause between two of them means nothing.
+
+    Args:
+        records: where they come from.
+    """
+
+    def __init__(self, records: AsyncIterator[ImageRecord]) -> None:
+        self._records = records
+
+    def __aiter__(self) -> AsyncIterator[ImageRecord]:
+        return self._records
+
+    async def __anext__(self) -> ImageRecord:
+        return await anext(self._records)
+
+
 Find = Callable[[ImageRecord], Awaitable[Outcome | None]]
 
 _BREATH: Final = 256
@@ -150,11 +169,15 @@ class _Pass:
         for outcome in outcomes:
             earlier = self.before.get(outcome.record)
             told = _joined(earlier.pop(), outcome) if earlier else outcome
-            if self.lost is not None and told.reason is not None and told.reason.permanent:
+            if self.lost is not None and _is_lost(told) and told.record.url is None:  # its URL is asked only once
                 self.lost.append(told)
             else:
                 settled.append(told)
         return settled
+
+
+def _is_lost(outcome: Outcome) -> bool:
+    return outcome.reason is not None and outcome.reason.permanent
 
 
 def _by_record(outcomes: Iterable[Outcome]) -> dict[ImageRecord, list[Outcome]]:

@@ -8,18 +8,19 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from functools import partial
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from .config import FTP_CONNECTIONS, HTTP_CONNECTIONS, FetchConfig
-from .engine import Engine, Records
+from .engine import Engine, Finite, Records
 from .errors import DiskRefused
 from .protocols import Source, Transport
 from .records import FetchReport, ImageRecord, Outcome, Statistics, Status
 from .sources.cloud import CloudSource
-from .sources.packages import PackagesSource
+from .sources.packages import IDLE, PackagesSource
 from .store.files import Files
 from .store.shelf import Shelf
 from .transfer.budget import Budget
@@ -104,7 +105,8 @@ class _Work:
         self._records = _first(records, config.limit)
         self._paced = fetcher.paced
         self._shelf = Shelf(config.images_root, fetcher.files, config.keep_packages)
-        sources = [_source(name, config, fetcher.paced, self._shelf) for name in config.source]
+        idle = IDLE if isinstance(records, AsyncIterable) and not isinstance(records, Finite) else None
+        sources = [_source(name, config, fetcher.paced, self._shelf, idle) for name in config.source]
         jobs = fetcher.connections + min(fetcher.connections, _WAITING_JOBS)
         self._engine = Engine(sources, find=self._shelf.find, outlet=self, jobs=jobs)
         self._task: asyncio.Task[None] | None = None
@@ -247,6 +249,9 @@ class Fetcher:
 
     async def __aenter__(self) -> Self:
         config = self.config
+        if "packages" in config.source and config.packages_url.startswith("ftp:"):
+            # aioftp costs 20 ms that most runs need not pay, and no loop should wait for
+            await asyncio.to_thread(import_module, f"{__package__}.transport.ftp")
         self.connections = _within_descriptors(config.connections or HTTP_CONNECTIONS)
         self.files = Files()
         self.paced = transport_for(config, self.connections, self._session)
@@ -321,7 +326,7 @@ def _transports(config: FetchConfig, session: aiohttp.ClientSession | None) -> d
         return HttpTransport(timeout=config.timeout, session=session)
 
     def ftp() -> Transport:
-        from .transport.ftp import FtpTransport  # aioftp costs 20 ms that most runs need not pay
+        from .transport.ftp import FtpTransport
 
         return FtpTransport(timeout=config.timeout)
 
@@ -333,10 +338,10 @@ def _transports(config: FetchConfig, session: aiohttp.ClientSession | None) -> d
     return {"http": web, "https": web, "ftp": ftp, "file": file}
 
 
-def _source(name: str, config: FetchConfig, transport: Paced, shelf: Shelf) -> Source:
+def _source(name: str, config: FetchConfig, transport: Paced, shelf: Shelf, idle: float | None) -> Source:
     budget = partial(Budget, config.attempts)
     if name == "packages":
-        return PackagesSource(config.packages_url, transport=transport, shelf=shelf, budget=budget)
+        return PackagesSource(config.packages_url, transport=transport, shelf=shelf, budget=budget, idle=idle)
     return CloudSource(config.cloud_url, transport=transport, shelf=shelf, budget=budget)
 
 

@@ -29,8 +29,8 @@ from .single import Shelf, fetch_one, own_url
 WINDOW: Final = 200_000
 """Records that are held to be grouped."""
 
-_IDLE: Final = 0.25
-"""Seconds without a new record after which a group is taken for complete: its crawler waits for outcomes."""
+IDLE: Final = 0.25
+"""Seconds."""
 
 _SEGMENT = re.compile(r"[^\x00-\x1f\x7f/\\\ud800-\udfff]+")
 
@@ -63,19 +63,31 @@ class PackagesSource:
         transport: where bytes come from.
         shelf: where members go.
         budget: makes the budget of a package.
+        idle: seconds without a new record after which the groups that wait are taken for complete: their crawler may
+            wait for outcomes. None where it cannot, as a list cannot: then a slow disk between two records, which are
+            looked up before they come here, splits no group.
     """
 
     name = "packages"
 
-    def __init__(self, base: str, *, transport: Transport, shelf: PackageShelf, budget: Callable[[], Budget]) -> None:
+    def __init__(
+        self,
+        base: str,
+        *,
+        transport: Transport,
+        shelf: PackageShelf,
+        budget: Callable[[], Budget],
+        idle: float | None = IDLE,
+    ) -> None:
         self._base = base.rstrip("/")
         self._transport = transport
         self._shelf = shelf
         self._budget = budget
+        self._idle = idle
         self._keeping: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def jobs(self, records: AsyncIterator[ImageRecord]) -> AsyncGenerator[Job, None]:
-        groups = _Groups()
+        groups = _Groups(self._idle)
         reading = asyncio.create_task(groups.read(records))
         try:
             while (job := await groups.next(reading)) is not None:
@@ -168,7 +180,8 @@ class PackagesSource:
 class _Groups:
     """Records that wait, by package; the package that came first goes first."""
 
-    def __init__(self) -> None:
+    def __init__(self, idle: float | None) -> None:
+        self._idle = idle
         self._waiting: dict[_Key, list[ImageRecord]] = {}
         self._count = 0
         self._complete = 0
@@ -196,7 +209,7 @@ class _Groups:
         while not (self._complete or reading.done() or self._count >= WINDOW):
             self._news.clear()
             try:
-                async with asyncio.timeout(_IDLE if self._waiting else None):
+                async with asyncio.timeout(self._idle if self._waiting else None):
                     await self._news.wait()
             except TimeoutError:
                 self._complete = len(self._waiting)

@@ -78,9 +78,10 @@ class KeptReceiver:
     async def finish(self) -> None:
         if self._size is not None and self._offset < self._size:
             raise Broken(f"{self._offset} of {self._size} bytes came", operation="keep", overload=False)
-        await self._inner.finish()
+        self._inner.check()
         await self._files.call(self._name)
         self._keeps = True
+        await self._inner.finish()  # last: if it does not come to that, the next run takes the members from here
 
     async def restart(self) -> None:
         await self._inner.restart()
@@ -100,12 +101,13 @@ class KeptReceiver:
                 told = json.load(note)
             validator, size = told["validator"], told["size"]
             there = os.path.getsize(self._part)
-            if size is not None:
-                there = min(there, size - 1)  # where all of it is there, the last byte is asked for to compare validators
-            usable = there > 0 and isinstance(validator, str) and validator.isprintable()
-            return (there, validator) if usable else (0, None)
+            # where all of it is there, its last byte is asked for, so that the validators are compared
+            usable = there if size is None else min(there, size - 1)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return 0, None
+        if usable <= 0 or not isinstance(validator, str) or not validator.isprintable():
+            return 0, None
+        return usable, validator
 
     def _open(self) -> None:
         self._files.make_folder(os.path.dirname(self._path))

@@ -127,7 +127,13 @@ class PackageReceiver:
         self._offset += len(chunk)
         return self._wants_all or self._reads_on()
 
-    async def finish(self) -> None:
+    def check(self) -> None:
+        """Say whether what came is whole: `finish` would commit it.
+
+        Raises:
+            Broken: bytes are lacking.
+            Damaged: they are wrong.
+        """
         at_end = self._size is None or self._offset >= self._size
         if self._wants_all:
             if not at_end:
@@ -135,6 +141,9 @@ class PackageReceiver:
             self._end_decoding()
         elif self._decoding and at_end and self._size is not None:
             self._end_decoding()
+
+    async def finish(self) -> None:
+        self.check()
         self.results = await self._files.call(self._commit)
         self._forget()
 

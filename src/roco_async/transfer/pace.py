@@ -74,7 +74,8 @@ class Pacer:
         self._next = -inf
         self._cut_at = -inf
         self._since = 0.0
-        self._successes: deque[float] = deque(maxlen=17)
+        self._accepted: deque[float] = deque(maxlen=17)
+        self._floor = LOWEST
 
     @property
     def on(self) -> bool:
@@ -96,7 +97,7 @@ class Pacer:
             now: seconds.
             mean: seconds that a transfer takes, after which the climb so far can be told to have been harmless.
         """
-        self._successes.append(now)
+        self.accepted(now)
         if not self.on:
             return
         if self._ceiling == inf:
@@ -106,8 +107,12 @@ class Pacer:
         else:
             gain = NEAR if self.pace < 1.1 * self._ceiling else ABOVE
         self.pace *= 1 + min(gain, 0.5 / (self.pace * max(0.5, mean)))
-        if len(self._successes) == self._successes.maxlen and self.pace > 3 * max(self.rate(now), LOWEST):
+        if len(self._accepted) == self._accepted.maxlen and self.pace > 3 * max(self.rate(now), LOWEST):
             self.off(now)
+
+    def accepted(self, now: float) -> None:
+        """Take note of a request that the host took, whatever became of its body."""
+        self._accepted.append(now)
 
     def refused(self, now: float, *, began: float) -> bool:
         """Cut, if the refused transfer began after the last cut: one burst of refusals is one piece of news.
@@ -128,20 +133,23 @@ class Pacer:
         return searched
 
     def rate(self, now: float) -> float:
-        """Return the successes a second of late."""
-        full = len(self._successes) == self._successes.maxlen
-        since = self._successes[0] if full else self._since
-        return (len(self._successes) - full) / max(0.05, now - since)
+        """Return the requests a second that were accepted of late."""
+        full = len(self._accepted) == self._accepted.maxlen
+        since = self._accepted[0] if full else self._since
+        return (len(self._accepted) - full) / max(0.05, now - since)
 
     def cut(self, now: float, *, why: float) -> None:
         """Start no more than came through, and see whether that ends the refusals, `why` of all."""
         self.why, self._helped, self._paced = why, False, Tally()
+        # What was accepted is near what the host takes, if it counts requests. Where refusals are fate, each would
+        # lower the pace again, and the slower it is the longer it takes to see that.
+        self._floor = max(LOWEST, 0.5 * self.rate(now))
         self._lower(now)
 
     def _lower(self, now: float) -> None:
         searched = self.on and self._ceiling == inf
         self._ceiling = max(LOWEST, self.pace if searched else min(self.pace, self.rate(now)))
-        self.pace = max(LOWEST, (0.5 if searched else 0.95) * self._ceiling)
+        self.pace = max(self._floor, (0.5 if searched else 0.95) * self._ceiling)
         self._cut_at = now
         self._next = max(self._next, now + 1 / self.pace)
 
@@ -167,6 +175,7 @@ class Pacer:
         else:
             self.pace, self._ceiling = max(FIRST, rate), inf
         self.why, self._helped, self._paced = 1.0, True, Tally()
+        self._floor = LOWEST
         self._refused_at = inf
         self._cut_at = now
         self._next = now + 1 / self.pace
@@ -184,5 +193,5 @@ class Pacer:
         self._forget(now)
 
     def _forget(self, now: float) -> None:
-        self._successes.clear()
+        self._accepted.clear()
         self._since = now

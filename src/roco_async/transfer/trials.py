@@ -135,7 +135,9 @@ class Trials:
             self._pacer.succeeded(now, mean=self._mean)
             self._successes += 1
             self._back_at = min(self._back_at, began)
-        elif pushed and self._pacer.refused(now, began=began):
+        elif not pushed:
+            self._pacer.accepted(now)
+        elif self._pacer.refused(now, began=began):
             self._measure(now)
         if self._state is State.RAMP:
             self._climb(verdict, held=held, now=now, began=began)

@@ -260,3 +260,20 @@ def test_work_counts_bytes_and_answers_alike() -> None:
     """Twice the bytes with as many answers is half as much again; without bytes the answers count alone."""
     assert Work(200, 5).over(Work(100, 5)) == 1.5
     assert Work(0, 10).over(Work(0, 5)) == 2
+
+
+def test_refusals_by_fate_do_not_stop_the_starts() -> None:
+    """Where one request in seven is refused whatever the pace, it settles at half of what was accepted, not at nothing."""
+    pacer, now = Pacer(), 0.0
+    for _ in range(40):
+        now += 0.1
+        pacer.accepted(now)
+    pacer.cut(now, why=1 / 7)
+    pacer.is_vain(Tally(seen=40.0, failed=0.0))  # by chance it seemed to help
+    for number in range(700):
+        now += 1 / pacer.pace
+        if number % 7:
+            pacer.succeeded(now, mean=0.1)
+        else:
+            pacer.refused(now, began=now)
+    assert pacer.pace >= 5.0

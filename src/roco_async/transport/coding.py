@@ -1,0 +1,50 @@
+"""Content-Encodings that nobody asked for: proxies put them on (RFC 9110 §8.4)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from ..errors import Broken, Damaged
+
+_INFLATE_STEP: Final = 256 * 1024
+
+
+def is_gzip(url: str) -> bool:
+    """Whether the object itself is a gzip, by its name: then a Content-Encoding mostly is a label on it."""
+    return urlsplit(url).path.endswith((".gz", ".tgz"))
+
+
+def is_gzip_twice(first: bytes) -> bool:
+    """Whether these first bytes are a gzip of a gzip: a proxy has packed the object once more."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(first, 3) == b"\x1f\x8b\x08"
+    except zlib.error:
+        return False
+
+
+async def after(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks, with one that was taken from them before them again."""
+    if first:
+        yield first
+    async for chunk in chunks:
+        yield chunk
+
+
+async def decoded(chunks: AsyncIterator[bytes], coding: str, url: str) -> AsyncIterator[bytes]:
+    """Undo a Content-Encoding that was not asked for, in bounded pieces."""
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise Damaged(f"Content-Encoding {coding} that nobody asked for", operation="GET", url=url)
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        async for chunk in chunks:
+            piece = inflate.decompress(chunk, _INFLATE_STEP)
+            while piece:
+                yield piece
+                piece = inflate.decompress(inflate.unconsumed_tail, _INFLATE_STEP)
+    except zlib.error as error:
+        raise Damaged(f"Content-Encoding {coding} does not decode: {error}", operation="GET", url=url) from error
+    if not inflate.eof:
+        raise Broken("the encoded body ends too early", operation="GET", url=url)

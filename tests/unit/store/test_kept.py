@@ -1,0 +1,165 @@
+"""KeptReceiver alone: what it leaves, takes up, and throws away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from roco_async.errors import Broken, Damaged, TooLarge, TransferError
+from roco_async.protocols import START, Point
+from roco_async.records import ImageRecord
+from roco_async.store.files import Files, Kept
+from roco_async.store.kept import KeptReceiver
+from roco_async.store.package import PackageReceiver, Wish
+from roco_async.transfer.budget import Budget
+from roco_async.transfer.loop import transfer
+from tests.packages.stage import MIB, content, package
+from tests.servers.packages import packed
+from tests.unit.store.test_package import body, no_wait
+from tests.unit.wire import Script, Thing, Wire
+
+WHOLE: Final = package(1, before=5000, after=5000)
+URL: Final = "http://mirror/1"
+
+
+@pytest.fixture
+async def files() -> AsyncIterator[Files]:
+    made = Files()
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where packages are kept, beside `tmp_path`: a .part may stay there."""
+    return tmp_path_factory.mktemp("kept")
+
+
+async def receiver_of(
+    files: Files, out: Path, folder: Path, name: str = "a.jpg"
+) -> tuple[KeptReceiver, PackageReceiver]:
+    inner = PackageReceiver(files, [Wish(ImageRecord(name, "PMC1", name), str(out / name))], whole=True)
+    receiver = KeptReceiver(files, inner, str(folder / "x" / "PMC1.tar.gz"))
+    await receiver.look()
+    return receiver, inner
+
+
+def left(folder: Path) -> dict[str, bytes]:
+    return {path.name.removeprefix("PMC1.tar.gz"): path.read_bytes() for path in (folder / "x").glob("*")}
+
+
+async def carried(files: Files, out: Path, folder: Path, thing: Thing, script: Script, tries: int = 1) -> list[int]:
+    """Carry a package once; return the bytes at which it was asked for."""
+    wire = Wire({URL: thing}, script, piece=1000)
+    receiver, _ = await receiver_of(files, out, folder)
+    try:
+        await transfer(URL, receiver, transport=wire, budget=Budget(tries, sleep=no_wait))
+    except TransferError:
+        pass
+    finally:
+        await receiver.discard()
+    return wire.offsets
+
+
+@pytest.mark.parametrize("place", [1, 999, 5000, len(WHOLE) - 1])
+async def test_a_run_goes_on_where_another_was_broken(place: int, files: Files, tmp_path: Path, folder: Path) -> None:
+    """One run leaves its bytes and their validator, the next asks for what is lacking, and both files are whole."""
+    thing = Thing(WHOLE)
+    assert await carried(files, tmp_path, folder, thing, [place]) == [0]
+    found = left(folder)
+    assert found[".part"] == WHOLE[:place]
+    assert json.loads(found[".part.json"]) == {"validator": '"1"', "size": len(WHOLE)}
+    assert await carried(files, tmp_path, folder, thing, []) == [place]
+    assert left(folder) == {"": WHOLE}
+    assert (tmp_path / "a.jpg").read_bytes() == content(1)
+
+
+async def test_without_a_validator_nothing_is_left(files: Files, tmp_path: Path, folder: Path) -> None:
+    """Bytes that no validator ties to a version are of no use to the next run."""
+    await carried(files, tmp_path, folder, Thing(WHOLE, validator=None), [5000])
+    assert left(folder) == {}
+
+
+async def test_a_server_that_lost_its_validators(files: Files, tmp_path: Path, folder: Path) -> None:
+    """A note of an earlier version does not outlive the bytes that it spoke of."""
+    await carried(files, tmp_path, folder, Thing(WHOLE), [5000])
+    receiver, _ = await receiver_of(files, tmp_path, folder)
+    assert receiver.point == Point(5000, '"1"')
+    await receiver.restart()
+    (folder / "x" / "PMC1.tar.gz.part.json").write_text('{"validator": "\\"1\\"", "size": 10}')
+    await receiver.begin(body(len(WHOLE), validator=None))
+    assert set(left(folder)) == {".part"}
+    await receiver.discard()
+    assert left(folder) == {}
+
+
+async def test_another_version(files: Files, tmp_path: Path, folder: Path) -> None:
+    """A package that changed between two runs is kept in its new version, and its pictures are that one's."""
+    await carried(files, tmp_path, folder, Thing(WHOLE), [5000])
+    new = packed({"PMC1/a.jpg": content(1, "new")})
+    assert await carried(files, tmp_path, folder, Thing(new, validator='"2"'), []) == [5000]
+    assert left(folder) == {"": new}
+    assert (tmp_path / "a.jpg").read_bytes() == content(1, "new")
+
+
+async def test_damage_leaves_nothing(files: Files, tmp_path: Path, folder: Path) -> None:
+    """A package whose CRC is wrong each time is not kept, nor a part of it, and no picture of it is."""
+    spoilt = bytearray(WHOLE)
+    spoilt[-6] ^= 1
+    assert await carried(files, tmp_path, folder, Thing(bytes(spoilt)), [], tries=2) == [0, 0]
+    assert left(folder) == {}
+    assert not (tmp_path / "a.jpg").exists()
+
+
+async def test_a_bomb_leaves_nothing(files: Files, tmp_path: Path, folder: Path) -> None:
+    """What is too large today is too large tomorrow: no part of it is left to be gone on with."""
+    whole = packed({"PMC1/zeros": bytes(80 * MIB), "PMC1/a.jpg": content(1)}, level=9)
+    receiver, _ = await receiver_of(files, tmp_path, folder)
+    with pytest.raises(TooLarge):
+        await transfer(URL, receiver, transport=Wire({URL: Thing(whole)}), budget=Budget(3, sleep=no_wait))
+    await receiver.discard()
+    assert left(folder) == {}
+
+
+async def test_the_package_has_its_name_before_its_pictures(files: Files, tmp_path: Path, folder: Path) -> None:
+    """Whoever ends the run between the two loses nothing: the next one takes the pictures from the folder."""
+    receiver, inner = await receiver_of(files, tmp_path, folder)
+    await receiver.begin(body(len(WHOLE)))
+    await receiver.feed(WHOLE)
+    seen: list[bool] = []
+    finish = inner.finish
+
+    async def watched() -> None:
+        seen.append(await asyncio.to_thread(lambda: set(left(folder)) == {""} and not (tmp_path / "a.jpg").exists()))
+        await finish()
+
+    inner.finish = watched  # type: ignore[method-assign]
+    await receiver.finish()
+    await receiver.discard()
+    assert seen == [True]
+    assert left(folder) == {"": WHOLE}
+    assert isinstance(inner.results[0], Kept)
+
+
+async def test_too_few_bytes(files: Files, tmp_path: Path, folder: Path) -> None:
+    """A body that ended before its size is Broken at its byte, and one without a size that lacks its end is Damaged."""
+    receiver, _ = await receiver_of(files, tmp_path, folder)
+    assert receiver.point == START
+    await receiver.begin(body(len(WHOLE)))
+    await receiver.feed(WHOLE[:-3])
+    with pytest.raises(Broken):
+        await receiver.finish()
+    assert receiver.point.offset == len(WHOLE) - 3
+    await receiver.restart()
+    await receiver.begin(body(None))
+    await receiver.feed(WHOLE[:-3])
+    with pytest.raises(Damaged):
+        await receiver.finish()
+    await receiver.restart()
+    await receiver.discard()
+    assert left(folder) == {}
