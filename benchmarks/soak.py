@@ -2,8 +2,8 @@
 
     python -m benchmarks.soak [--images N] [--outage S]
 
-Of the answers about one in a hundred each is a 503, a reset, a stall, a cut body, a wrong byte; in the middle the server
-is gone for the outage. What is told: seconds, requests against images and faults, what is lost, memory over time.
+Of the answers about one in a hundred each is a 503, a reset, a stall, a cut body, a wrong byte; in the middle the
+server is gone for the outage. Told are seconds, requests against images and faults, what is lost, memory over time.
 """
 
 from __future__ import annotations

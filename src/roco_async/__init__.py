@@ -26,6 +26,7 @@ if _typing.TYPE_CHECKING:
     from .fetcher import Fetcher, Run
     from .records import FetchReport, ImageRecord, Outcome, Statistics, Status
     from .splits import Wanted, fetch_split, open_annotations
+    from .verification import VerifyReport, verify_split
 
 __all__ = [
     "Annotations",
@@ -47,10 +48,12 @@ __all__ = [
     "Status",
     "TransferError",
     "UsageError",
+    "VerifyReport",
     "Wanted",
     "fetch_split",
     "open_annotations",
     "read_entries",
+    "verify_split",
 ]
 
 _ROOMS = {
@@ -69,6 +72,7 @@ _ROOMS = {
     "fetcher": ("Fetcher", "Run"),
     "records": ("FetchReport", "ImageRecord", "Outcome", "Statistics", "Status"),
     "splits": ("Wanted", "fetch_split", "open_annotations"),
+    "verification": ("VerifyReport", "verify_split"),
 }
 
 

@@ -92,7 +92,7 @@ _MEANINGS = {
     Reason.BUSY: "the server kept asking for fewer requests (503, 429)",
     Reason.SERVER_ERROR: "the server failed (5xx)",
     Reason.CHANGED: "the object kept changing while it was fetched",
-    Reason.DAMAGED: "what arrived is not the image that was announced",
+    Reason.DAMAGED: "what arrived, or was found on the disk, is not the image that was announced",
     Reason.BAD_LISTING: "the bucket's listing could not be read",
 }
 

@@ -100,7 +100,8 @@ class Rates:
             parts.append(f"ETA {duration((self.total - done) / self.images)}")
         if now.failed:
             parts.append(f"{now.failed:,} failed")
-        parts.append(f"{now.in_flight} connection{'' if now.in_flight == 1 else 's'}")
+        if now.in_flight or now.limit:  # reading the disk takes none
+            parts.append(f"{now.in_flight} connection{'' if now.in_flight == 1 else 's'}")
         return "  ".join(parts)
 
 

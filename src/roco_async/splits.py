@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from .dataset.annotations import (
     parse_selection,
 )
 from .dataset.obtain import cache_folder, obtain
+from .engine import Finite
 from .errors import UsageError
 from .fetcher import Fetcher, transport_for
 from .progress import drawn, for_notebook
@@ -49,8 +50,11 @@ class Wanted:
     missing: tuple[Group, ...]
     config: FetchConfig
 
-    async def records(self) -> AsyncIterator[ImageRecord]:
+    def records(self) -> AsyncIterator[ImageRecord]:
         """Yield the images in the order of the files; reading and parsing happen off the loop, a batch at a time."""
+        return Finite(self._read())
+
+    async def _read(self) -> AsyncIterator[ImageRecord]:
         records = self.annotations.records()
         while batch := await asyncio.to_thread(list, islice(records, _BATCH)):
             for record in batch:
@@ -128,6 +132,26 @@ async def open_annotations(
     )
 
 
+def selected(
+    split: str | Sequence[str], group: str | None, config: FetchConfig | None, fields: Mapping[str, Any]
+) -> tuple[list[str], FetchConfig]:
+    """Return the words and the configuration of a call by split and by fields.
+
+    Raises:
+        UsageError: FetchConfig has no such field, or not such a value.
+
+    Example:
+        >>> selected("test", "radiology", None, {"out": "roco"})[0]
+        ['test/radiology']
+    """
+    unknown = sorted(fields.keys() - FetchConfig.field_names())
+    if unknown:
+        raise UsageError([f"{name}: FetchConfig has no such field" for name in unknown])
+    config = replace(config, **fields) if config else FetchConfig(**fields)
+    words = [split] if isinstance(split, str) else list(split)
+    return ([f"{word}/{group}" for word in words or SPLITS] if group is not None else words), config
+
+
 async def fetch_split(
     split: str | Sequence[str] = (),
     *,
@@ -160,13 +184,7 @@ async def fetch_split(
         ...     report = await fetch_split("test", group="radiology", data="data", out="roco")
         ...     report.raise_for_failures()
     """
-    unknown = sorted(fields.keys() - FetchConfig.field_names())
-    if unknown:
-        raise UsageError([f"{name}: FetchConfig has no such field" for name in unknown])
-    config = replace(config, **fields) if config else FetchConfig(**fields)
-    words = [split] if isinstance(split, str) else list(split)
-    if group is not None:
-        words = [f"{word}/{group}" for word in words or SPLITS]
+    words, config = selected(split, group, config, fields)
     wanted = await open_annotations(words, config, session=session)
     report = FetchReport()
     async with Fetcher(wanted.config, session=session) as fetcher:

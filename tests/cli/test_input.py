@@ -65,7 +65,6 @@ def test_all_bad_values_at_once(program: Program, bucket: Serve) -> None:
     assert server.connections == 0
 
 
-@pytest.mark.xfail(strict=True, reason="F11: argparse stops at the first, and names a function of ours")
 def test_values_that_are_no_numbers(program: Program) -> None:
     """`-n many --timeout never --limit-rate fast`: each of the three is named, in words for a person."""
     done = calm(program.run("--data notes -n many --timeout never --limit-rate fast", ()))

@@ -1,8 +1,8 @@
 """A mirror's content: tar.gz packages as PMC made them, `<PMC id>/<name>`, the wanted pictures anywhere in the stream.
 
-    mirror = DrawnMirror(records)
-    mirror.write(folder)                       # for nginx, an FTP server, or file://
-    mirror.digests[record.id]                  # the md5 that must come out
+mirror = DrawnMirror(records)
+mirror.write(folder)                       # for nginx, an FTP server, or file://
+mirror.digests[record.id]                  # the md5 that must come out
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class DrawnMirror:
         filler = _coded(self._fillers[dice.randrange(len(self._fillers))], dice)
         pieces = sorted(dice.randrange(len(filler) + 1) for _ in range(3))
         parts = [filler[: pieces[0]], filler[pieces[0] : pieces[1]], filler[pieces[1] : pieces[2]], filler[pieces[2] :]]
-        others = [(f"{pmcid}/{name}", part) for name, part in zip(("a.nxml", "b.pdf", "c.xls", "d.gif"), parts, strict=True)]
+        others = [
+            (f"{pmcid}/{name}", part) for name, part in zip(("a.nxml", "b.pdf", "c.xls", "d.gif"), parts, strict=True)
+        ]
         wanted = [(f"{pmcid}/{record.name}", self.picture(record)) for record in records]
         members = [*others, *dict(wanted).items()]
         dice.shuffle(members)

@@ -1,7 +1,7 @@
 """The command line: a guest that comes in by the library's public door.
 
-`arguments.py` reads the words, `fetch.py` and `demo.py` carry out a verb, `interrupts.py` hears signals, `words.py` is
-what a person reads.
+`arguments.py` reads the words, each verb is carried out by the function of its name in the room of its name,
+`interrupts.py` hears signals, `words.py` is what a person reads.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
 
 from ..errors import AnnotationsUnavailable, DiskRefused, UsageError
 from .arguments import Command, parse
@@ -55,13 +56,8 @@ def _carry_out(words: Sequence[str]) -> int:
 
 def _verb(name: str) -> Callable[[Command], Coroutine[None, None, int]]:
     """Import what a verb needs, before there is a loop that would wait for it."""
-    if name == "demo":
-        from .demo import demo
-
-        return demo
-    from .fetch import fetch
-
-    return fetch
+    verb: Callable[[Command], Coroutine[None, None, int]] = getattr(import_module(f".{name}", __package__), name)
+    return verb
 
 
 def _level(command: Command) -> int:

@@ -6,12 +6,15 @@ import asyncio
 import os
 import shutil
 import sys
+from collections.abc import AsyncIterable, Mapping
 from pathlib import Path
 
+from ..config import FetchConfig
+from ..engine import Records
 from ..errors import DiskRefused
 from ..fetcher import Fetcher, Run
 from ..progress import Drawer, Silent, drawn, for_stream
-from ..records import FetchReport, Outcome, Status
+from ..records import FetchReport, ImageRecord, Outcome, Status
 from ..splits import Wanted, open_annotations, will_obtain
 from ..survey import survey
 from .arguments import Command
@@ -22,24 +25,36 @@ from .words import DISK, DONE, exit_code, say, settings, size, summary, tell, te
 async def fetch(command: Command) -> int:
     """Carry out the verb and return the exit code."""
     with Interrupts() as interrupts:
+        if command.dry_run and await lacks_annotations(command):
+            return DONE
+        wanted = await find_annotations(command)
         if command.dry_run:
-            return await _dry_run(command)
-        if not command.quiet and await asyncio.to_thread(will_obtain, command.selection, command.config):
-            say(f"Fetching ROCO's annotations, once: {command.config.annotations_url}")
-        wanted = await open_annotations(command.selection, command.config)
-        if not command.quiet:
-            _say_missing(wanted)
-        return await _fetch(command, wanted, interrupts)
+            groups = {str(group): count for group, count in wanted.images.items()}
+            return await tell_plan(command, wanted.config, wanted.records(), groups)
+        return await carry_out(command, wanted.config, wanted.records(), wanted.total, interrupts)
 
 
-async def _fetch(command: Command, wanted: Wanted, interrupts: Interrupts) -> int:
+async def find_annotations(command: Command) -> Wanted:
+    """Find the annotations of a command, or fetch them once, and say what a person would wonder about."""
+    talks = not (command.quiet or command.dry_run)
+    if talks and await asyncio.to_thread(will_obtain, command.selection, command.config):
+        say(f"Fetching ROCO's annotations, once: {command.config.annotations_url}")
+    wanted = await open_annotations(command.selection, command.config)
+    if talks and wanted.missing:
+        names = ", ".join(str(group) for group in wanted.missing)
+        say(f"Left out, as there are no annotations of them in {wanted.config.data}: {names}")
+    return wanted
+
+
+async def carry_out(command: Command, config: FetchConfig, records: Records, total: int, interrupts: Interrupts) -> int:
+    """Fetch records, tell what came of it, and return the exit code."""
     report = FetchReport()
     refused: DiskRefused | None = None
-    async with Fetcher(wanted.config) as fetcher:
-        run = fetcher.iter_fetch(wanted.records())
+    async with Fetcher(config) as fetcher:
+        run = fetcher.iter_fetch(records)
         interrupts.watch(run)
         try:
-            async with drawn(run.statistics, _drawer(command, wanted.total)):
+            async with drawn(run.statistics, drawer(command, total)):
                 async for outcome in run:
                     report.add(outcome)
                     _name(command, outcome)
@@ -66,7 +81,8 @@ def _tell(command: Command, report: FetchReport, run: Run, *, interrupted: bool)
         tell(summary(report, words=command.words, journal=run.journal, interrupted=interrupted))
 
 
-def _drawer(command: Command, total: int) -> Drawer:
+def drawer(command: Command, total: int) -> Drawer:
+    """Return what draws a command's progress."""
     return for_stream(total, sys.stderr) if command.progress else Silent()
 
 
@@ -77,35 +93,38 @@ def _name(command: Command, outcome: Outcome) -> None:
         say(f"{outcome.record.id}: {outcome.status}: {outcome.path} ({outcome.bytes} bytes, {outcome.url})")
 
 
-def _say_missing(wanted: Wanted) -> None:
-    if wanted.missing:
-        names = ", ".join(str(group) for group in wanted.missing)
-        say(f"Left out, as there are no annotations of them in {wanted.config.data}: {names}")
+async def lacks_annotations(command: Command) -> bool:
+    """Tell whether a run would have to fetch the annotations first; if so, a dry run says this and no more."""
+    if not await asyncio.to_thread(will_obtain, command.selection, command.config):
+        return False
+    if command.json:
+        tell_json({"annotations": command.config.annotations_url, "settings": settings(command.config)})
+    else:
+        tell(
+            f"First, ROCO's annotations would be fetched: {command.config.annotations_url}\n"
+            "What they ask for is known once they are there."
+        )
+    return True
 
 
-async def _dry_run(command: Command) -> int:
-    if await asyncio.to_thread(will_obtain, command.selection, command.config):
-        text = f"First, ROCO's annotations would be fetched: {command.config.annotations_url}"
-        if command.json:
-            tell_json({"annotations": command.config.annotations_url, "settings": settings(command.config)})
-        else:
-            tell(f"{text}\nWhat they ask for is known once they are there.")
-        return DONE
-    wanted = await open_annotations(command.selection, command.config)
-    found = await survey(wanted.records(), wanted.config)
-    out = wanted.config.images_root
+async def tell_plan(
+    command: Command, config: FetchConfig, records: AsyncIterable[ImageRecord], groups: Mapping[str, int]
+) -> int:
+    """Tell what a run with these records would do, and with which settings."""
+    found = await survey(records, config)
+    out = config.images_root
     free = await asyncio.to_thread(_free, out)
     if command.json:
-        tell_json({**found.as_dict(), "free": free, "settings": settings(wanted.config)})
+        tell_json({**found.as_dict(), "free": free, "settings": settings(config)})
         return DONE
     known = f"{size(found.bytes_known)} of {found.sizes_known:,}" if found.sizes_known else "unknown before they come"
     lines = [
         f"{found.images:,} images of {found.articles:,} articles:",
-        *(f"  {count:,} of {group}" for group, count in wanted.images.items()),
+        *(f"  {count:,} of {group}" for group, count in groups.items()),
         f"there: {found.there:,}; there, to be checked: {found.unchecked:,}; to be asked for: {found.to_fetch:,}",
         f"bytes: {known}; free in {out}: {size(free)}",
         "settings:",
-        *(f"  {name} = {value}" for name, value in settings(wanted.config).items()),
+        *(f"  {name} = {value}" for name, value in settings(config).items()),
     ]
     tell("\n".join(lines))
     return DONE

@@ -6,12 +6,9 @@ import asyncio
 import os
 import signal
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Protocol, Self
 
 from .words import say
-
-if TYPE_CHECKING:
-    from ..fetcher import Run
 
 _GRACE: Final = 4.0
 """Seconds for what is in flight; with the stop itself it stays under five."""
@@ -27,6 +24,13 @@ class Interrupted(Exception):
         super().__init__(code)
 
 
+class Drains(Protocol):
+    """What a first signal brings to its end."""
+
+    def drain(self) -> None:
+        """Take no new work; what is under way is finished."""
+
+
 class Interrupts:
     """Hears SIGINT, SIGTERM and SIGHUP for the block; only the command line does this, never the library.
 
@@ -35,12 +39,12 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.code: int | None = None
-        self._run: Run | None = None
+        self._run: Drains | None = None
         self._task = asyncio.current_task()
         self._timers: list[asyncio.TimerHandle] = []
         self._heard: list[signal.Signals] = []
 
-    def watch(self, run: Run) -> None:
+    def watch(self, run: Drains) -> None:
         """Drain this run at the first signal."""
         self._run = run
 

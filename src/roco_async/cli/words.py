@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ..config import FetchConfig
 from ..errors import Reason, UsageError, redacted
@@ -49,7 +49,17 @@ def usage_faults(error: UsageError) -> Iterator[str]:
         yield f"{flags[name]}:{rest}" if colon and name in flags else issue
 
 
-def exit_code(report: FetchReport) -> int:
+class Account(Protocol):
+    """What says whether all is there, and whether asking again would bring more."""
+
+    @property
+    def complete(self) -> bool: ...
+
+    @property
+    def only_permanent_losses(self) -> bool: ...
+
+
+def exit_code(report: Account) -> int:
     """The code of a run that went to its end."""
     if report.complete:
         return DONE

@@ -6,28 +6,20 @@ Of the bucket (design §1): images are `PMC<id>.<version>/<original file name>`;
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from typing import Final
 from urllib.parse import quote
 
-from ..errors import BadListing, NoMedia, NotFound, TransferError, Unsafe
+from ..errors import NoMedia, NotFound, TransferError, Unsafe
 from ..protocols import Transport
 from ..records import ImageRecord, Job, Outcome
 from ..store.files import Kept
-from ..store.memory import MemoryReceiver
 from ..transfer.budget import Budget
-from ..transfer.loop import transfer
-from .listing import Article, Entry, Page, parse_page
+from .articles import Articles, check_pmcid
+from .listing import Article, Entry
 from .outcomes import outcome_of
 from .single import Shelf, fetch_one, own_url
 
-LARGEST_LISTING: Final = 8 << 20
-MOST_PAGES: Final = 100
-_REMEMBERED: Final = 4096
-_PMCID = re.compile(r"PMC[0-9]{1,12}")
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f/\ud800-\udfff]")
 
 
@@ -48,7 +40,7 @@ class CloudSource:
         self._transport = transport
         self._shelf = shelf
         self._budget = budget
-        self._articles: OrderedDict[str, _Known] = OrderedDict()
+        self._articles = Articles(base, transport=transport)
 
     async def jobs(self, records: AsyncIterator[ImageRecord]) -> AsyncGenerator[Job, None]:
         async for record in records:
@@ -74,14 +66,13 @@ class CloudSource:
         if asked.url is not None:
             return await self._get(record, budget, asked)
         _check_names(record)
-        known = self._articles.get(record.pmcid)
-        if known is None or known.article is None:
+        if not self._articles.is_known(record.pmcid):
             asked.url = f"{self._base}{record.pmcid}.1/{quote(record.name, safe='')}"
             try:
                 return await self._get(record, budget, asked)
             except NotFound:
                 pass
-        article = await self._article(record.pmcid, budget)
+        article = await self._articles.article(record.pmcid, budget)
         entry = article.pick(record.name)
         if entry is None:
             raise _absence(record, article)
@@ -100,51 +91,6 @@ class CloudSource:
             size=entry.size if entry else None,
         )
 
-    def _known(self, pmcid: str) -> _Known:
-        known = self._articles.get(pmcid)
-        if known is None:
-            known = self._articles[pmcid] = _Known()
-            if len(self._articles) > _REMEMBERED:
-                self._articles.popitem(last=False)
-        return known
-
-    async def _article(self, pmcid: str, budget: Budget) -> Article:
-        """Return an article's listing; its images share one, whoever comes first asks."""
-        known = self._known(pmcid)
-        async with known.asking:
-            if known.article is None:
-                known.article = await self._list(pmcid, budget)
-            return known.article
-
-    async def _list(self, pmcid: str, budget: Budget) -> Article:
-        entries: list[Entry] = []
-        tokens: set[str] = set()
-        url = first = f"{self._base}?list-type=2&prefix={pmcid}."
-        room = LARGEST_LISTING
-        for _ in range(MOST_PAGES):
-            too_much = BadListing(f"the listing has over {LARGEST_LISTING} bytes", operation="GET", url=first)
-            page = MemoryReceiver(room, too_much=too_much, read=parse_page)
-            await self._get_page(url, page, budget)
-            room -= page.taken
-            parsed = page.value
-            entries += parsed.entries
-            token = parsed.next_token
-            if token is None or token in tokens:
-                return Article(pmcid, entries)
-            tokens.add(token)
-            url = f"{first}&continuation-token={quote(token, safe='')}"
-        raise BadListing(f"the listing has over {MOST_PAGES} pages", operation="GET", url=first)
-
-
-    async def _get_page(self, url: str, page: MemoryReceiver[Page], budget: Budget) -> None:
-        while True:
-            try:
-                return await transfer(url, page, transport=self._transport, budget=budget)
-            except NotFound as error:  # no bucket answers so: it proves nothing about the article
-                no_listing = BadListing(f"no listing: {error.message}", operation="GET", url=url)
-                no_listing.__cause__ = error
-                await budget.spend(no_listing, gained=0)
-
 
 class _Asked:
     """The URL that an image was asked for last."""
@@ -155,19 +101,8 @@ class _Asked:
         self.url: str | None = None
 
 
-class _Known:
-    """What is known of an article: its listing, once somebody had to ask for it."""
-
-    __slots__ = ("article", "asking")
-
-    def __init__(self) -> None:
-        self.article: Article | None = None
-        self.asking = asyncio.Lock()
-
-
 def _check_names(record: ImageRecord) -> None:
-    if not _PMCID.fullmatch(record.pmcid):
-        raise Unsafe(f"{record.pmcid!r} is no PMC id", operation="GET")
+    check_pmcid(record.pmcid)
     if not record.name or record.name in (".", "..") or _NO_NAME.search(record.name):
         raise Unsafe(f"{record.name!r} is no plain file name", operation="GET")
 

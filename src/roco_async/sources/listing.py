@@ -121,14 +121,12 @@ class Article:
     def __init__(self, pmcid: str, entries: list[Entry]) -> None:
         key = re.compile(re.escape(pmcid) + r"\.([0-9]{1,9})/([^/]+)")
         self.known = False
-        self._media: dict[str, tuple[int, Entry]] = {}
+        self._media: dict[str, list[tuple[int, Entry]]] = {}
         for entry in entries:
             match = key.fullmatch(entry.key)
             self.known = self.known or match is not None
             if match and not match[2].lower().endswith(_DOCUMENTS):
-                version, name = int(match[1]), match[2]
-                if name not in self._media or version < self._media[name][0]:
-                    self._media[name] = (version, entry)
+                self._media.setdefault(match[2], []).append((int(match[1]), entry))
 
     @property
     def has_media(self) -> bool:
@@ -136,5 +134,9 @@ class Article:
 
     def pick(self, name: str) -> Entry | None:
         """The object with this very name, of the lowest version that has it; None if no version does."""
-        found = self._media.get(name)
-        return found[1] if found else None
+        found = self.versions(name)
+        return found[0] if found else None
+
+    def versions(self, name: str) -> list[Entry]:
+        """All objects with this very name, the lowest version first."""
+        return [entry for _, entry in sorted(self._media.get(name, ()), key=lambda versioned: versioned[0])]

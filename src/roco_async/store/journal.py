@@ -4,7 +4,8 @@ No locks and no mmap, so that it works on network file systems. A torn last line
 image counts, by the time written in it; a file without a row is checked, never fetched anew for lack of one.
 
 A row: {"t": seconds since 1970, "folder", "file", "status", "bytes", "md5", "verified", "source", "url", "attempts"},
-and for a missing image "id", "pmcid", "name", "reason" and "error".
+and for a missing image "id", "pmcid", "name", "reason" and "error". A FAILED row with an md5 is of a file that `verify`
+found damaged: these very bytes are known to be bad.
 """
 
 from __future__ import annotations
@@ -15,20 +16,28 @@ import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from ..errors import Unsafe
+from ..errors import Reason, Unsafe
 from ..records import ImageRecord, Outcome, Status
 from .layout import file_name
 
 
 class Row(NamedTuple):
-    """The latest word on one image: whether it was there, and what it was like."""
+    """The latest word on one image.
+
+    `size` and `md5` are those of the last time that it was `there`. `reason` says why it is missing; None also where
+    a later version of this program has a reason of its own. `bad` is the md5 of a file that was found damaged since.
+    `adopted`: its bytes are those that another tool had brought, taken for good by their beginning and end.
+    """
 
     there: bool
     size: int
     md5: str | None
     time: float
+    reason: Reason | None = None
+    bad: str | None = None
+    adopted: bool = False
 
 
 class Ledger:
@@ -65,16 +74,36 @@ class Ledger:
 
     def _take(self, entry: dict[str, Any]) -> None:
         try:
-            there = entry["status"] != Status.FAILED
-            row = Row(there, entry.get("bytes") or 0, entry.get("md5"), float(entry["t"]))
+            size, md5, moment = entry.get("bytes"), entry.get("md5"), float(entry["t"])
+            md5 = md5 if isinstance(md5, str) else None
+            if entry["status"] != Status.FAILED:
+                adopted = entry["status"] == Status.SKIPPED and entry.get("verified") is None
+                row = Row(True, size if isinstance(size, int) else 0, md5, moment, adopted=adopted)
+            else:
+                row = Row(False, 0, None, moment, _REASONS.get(entry.get("reason")), md5)
             if not math.isfinite(row.time):
                 return
             rows = self._folders.setdefault(entry["folder"], {})
             before = rows.get(entry["file"])
-            if before is None or before.time <= row.time:
-                rows[entry["file"]] = row
+            rows[entry["file"]] = row if before is None else _joined(before, row)
         except (KeyError, TypeError, ValueError, OverflowError):
             return  # a row of another kind
+
+
+_REASONS: Final[dict[Any, Reason]] = {str(reason): reason for reason in Reason}
+
+
+def _joined(before: Row, row: Row) -> Row:
+    """The later of two words; a failure forgets neither the file's last good md5 nor a bad one."""
+    if row.time < before.time:
+        before, row = row, before
+    if row.there:
+        return row
+    bad = row.bad or before.bad
+    good = row if row.md5 is not None else before
+    if good.md5 == bad:  # bytes that were taken for good by their ends, and that the bucket knows otherwise
+        return row._replace(size=0, md5=None, bad=bad)
+    return row._replace(size=good.size, md5=good.md5, bad=bad, adopted=good.adopted)
 
 
 def read_rows(path: str) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 
 from ..errors import DiskRefused, Unsafe
 from ..records import ImageRecord, Outcome, Status, Verified
-from .decide import Decision, decide
+from .decide import Decision, decide, is_known_bad, wanted_md5
 from .files import Files, check_found, scan
 from .image import ImageReceiver
 from .journal import Journal, Ledger, rows_of
@@ -96,7 +97,7 @@ class Shelf:
         """Return the outcome of an image that needs no request, None of one that is to be fetched.
 
         A file that no journal knows is read: it counts if its md5 is the record's, or, where the record has none, if
-        it is a whole picture by its beginning and end.
+        it is a whole picture by its beginning and end. One that failed since it was there has to be what it was then.
 
         Raises:
             DiskRefused: a folder or file is there and cannot be read.
@@ -110,13 +111,14 @@ class Shelf:
 
     async def _check(self, record: ImageRecord) -> Outcome | None:
         path = self.path(record)
+        row = self._ledger.row(record.folder, file_name(record))
         try:
-            found = await self._files.call(check_found, path, record.name, record.md5)
+            found = await self._files.call(check_found, path, record.name, wanted_md5(record, row))
         except DiskRefused as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                return None
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOENT, errno.EIO):
+                return None  # it went meanwhile, or the disk has lost it: another takes its place
             raise
-        if found.fault is not None:
+        if found.fault is not None or is_known_bad(record, row, found.md5):
             return None
         outcome = _there(record, path, found.size, found.md5, verified="md5" if record.md5 else None)
         self._note(outcome)

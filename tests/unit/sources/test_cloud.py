@@ -14,7 +14,8 @@ import pytest
 from roco_async.errors import Broken, Busy, NotFound, Reason, Refused, Unsafe
 from roco_async.protocols import Source
 from roco_async.records import ImageRecord, Job, Outcome, Status
-from roco_async.sources.cloud import LARGEST_LISTING, CloudSource
+from roco_async.sources.articles import LARGEST_LISTING
+from roco_async.sources.cloud import CloudSource
 from roco_async.store.files import Files
 from roco_async.store.shelf import Shelf
 from roco_async.transfer.budget import Budget

@@ -263,7 +263,7 @@ def test_work_counts_bytes_and_answers_alike() -> None:
 
 
 def test_refusals_by_fate_do_not_stop_the_starts() -> None:
-    """Where one request in seven is refused whatever the pace, it settles at half of what was accepted, not at nothing."""
+    """Where one request in seven is refused whatever the pace, it stays at half of what was accepted at least."""
     pacer, now = Pacer(), 0.0
     for _ in range(40):
         now += 0.1

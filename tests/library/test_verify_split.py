@@ -1,0 +1,61 @@
+"""`verify_split`, for those who live in a notebook."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from roco_async import FetchConfig, UsageError, VerifyReport, fetch_split, verify_split
+from tests.cancel.stage import pictures, write_annotations
+from tests.servers.scripted import ScriptedServer
+
+
+async def test_a_check_between_two_fetches(tmp_path: Path) -> None:
+    """Damage is a finding, not an exception, and the next fetch_split mends what verify_split has found."""
+    notes, out = write_annotations(tmp_path / "notes", 20), tmp_path / "out"
+    async with ScriptedServer(pictures(20, 3000)) as server:
+        config = FetchConfig(data=notes, out=out, cloud_url=server.base)
+        await fetch_split("test", group="radiology", config=config)
+        bad = out / "test/radiology/images/ROCO_00003.jpg"
+        await asyncio.to_thread(bad.write_bytes, (await asyncio.to_thread(bad.read_bytes)).replace(b"3", b"4"))
+        server.requests.clear()
+        report = await verify_split("test", group="radiology", config=config)
+        assert isinstance(report, VerifyReport)
+        assert (report.requested, report.verified, report.complete) == (20, 19, False)
+        assert [finding.record.id for finding in report.damaged] == ["ROCO_00003"]
+        assert server.requests == []
+        again = await fetch_split("test", group="radiology", config=config)
+        assert (again.fetched, again.skipped) == (1, 19)
+        assert (await verify_split("test/radiology", config=config)).complete
+
+
+async def test_online(tmp_path: Path) -> None:
+    """`online=True` asks the listings alone."""
+    notes, out = write_annotations(tmp_path / "notes", 3), tmp_path / "out"
+    images = out / "test/radiology/images"
+    await asyncio.to_thread(os.makedirs, images)
+    for number in range(1, 4):
+        path = images / f"ROCO_{number:05}.jpg"
+        await asyncio.to_thread(path.write_bytes, pictures(3, 3000)[f"PMC{number}.1/a.jpg"])
+    async with ScriptedServer(pictures(3, 3000)) as server:
+        report = await verify_split("test", online=True, data=notes, out=out, cloud_url=server.base)
+        assert (report.verified, len(server.listings), server.image_requests) == (3, 3, [])
+
+
+async def test_cancelled(tmp_path: Path) -> None:
+    """Cancelling a check ends it at once, its threads too."""
+    notes, out = write_annotations(tmp_path / "notes", 20), tmp_path / "out"
+    task = asyncio.create_task(verify_split("test", data=notes, out=out))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 1)
+
+
+async def test_an_unknown_field() -> None:
+    """A field that FetchConfig has not is a UsageError."""
+    with pytest.raises(UsageError, match="colour"):
+        await verify_split("test", colour="red")
