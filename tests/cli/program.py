@@ -77,7 +77,8 @@ class Program:
     def start(
         self, line: str, options: tuple[str, ...] = FAST, flags: tuple[str, ...] = (), **more: Any
     ) -> subprocess.Popen[str]:
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, **more}
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        pipes |= {"preexec_fn": _hear_hangups, **more}
         return subprocess.Popen(
             self.words(line, options, flags), cwd=self.folder, env=self.settings, text=True, **pipes
         )
@@ -94,6 +95,11 @@ class Program:
             out, err = process.communicate()
             raise AssertionError(f"still running after {PATIENCE} s:\n{out}\n{err}") from None
         return Done(process.returncode, out or "", err or "", time.monotonic() - began)
+
+
+def _hear_hangups() -> None:
+    """Undo what the tester's own nohup would pass on."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def wait_until(holds: Callable[[], object], patience: float = 10) -> None:
