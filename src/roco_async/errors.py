@@ -86,7 +86,7 @@ _MEANINGS = {
     Reason.REFUSED: "the server or a proxy refuses access (403, 407, certificate)",
     Reason.BLOCKED: "the host refused twenty requests in a row and was asked for nothing more",
     Reason.UNREACHABLE: "no connection to the host",
-    Reason.HOST_DOWN: "the host stopped answering and did not come back in time",
+    Reason.HOST_DOWN: "the host never answered, or stopped and did not come back in time",
     Reason.BROKEN: "the connection broke again and again",
     Reason.STALLED: "the server sent nothing, or next to nothing, for too long",
     Reason.BUSY: "the server kept asking for fewer requests (503, 429)",

@@ -222,7 +222,7 @@ class Files:
         except TransferError as error:
             return error
         except OSError as error:
-            refusal = refused(error)
+            refusal = refused(error, body.path)
             if isinstance(refusal, DiskRefused):
                 raise refusal from error
             return refusal
@@ -304,13 +304,13 @@ def _write_new(path: str, chunks: Sequence[bytes]) -> None:
         os.close(descriptor)
 
 
-def refused(error: OSError) -> DiskRefused | TransferError:
+def refused(error: OSError, place: str = "") -> DiskRefused | TransferError:
     """Return what an OSError of the disk means: for one name, or for the run."""
     if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ):
         return Unsafe(f"the file system takes no such name: {error.strerror}", operation="store")
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return Busy("this process has no more descriptors", operation="store")
-    refusal = DiskRefused(f"the disk refused: {error}")
+    refusal = DiskRefused(f"the disk refused{f' {place}' if place else ''}: {error}")
     refusal.__cause__ = error
     return refusal
 
