@@ -15,8 +15,9 @@ from concurrent.futures import ProcessPoolExecutor
 from statistics import mean, median
 from typing import NamedTuple
 
-from roco_async.transfer.limits import Aimd, Policy
+from roco_async.transfer.limits import Policy
 from roco_async.transfer.trials import Trials
+from tests.networks.aimd import Aimd
 from tests.networks.kinds import KINDS, fixed_set, held_out
 from tests.networks.model import Run, best_fixed
 from tests.networks.network import Network

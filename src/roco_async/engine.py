@@ -83,7 +83,7 @@ class Engine:
             is_last = place == len(self._sources) - 1
             a_pass = _Pass(source, before=_by_record(lost), lost=None if is_last else [])
             again = [outcome.record for outcome in lost]
-            async with aclosing(_each(again) if place else self._wanted(records)) as wanted:
+            async with aclosing(each(again) if place else self._wanted(records)) as wanted:
                 await self._run_pass(a_pass, wanted)
             for left in a_pass.before.values():
                 self._outlet.emit(left)  # a drained run gave them to no further source
@@ -142,7 +142,8 @@ class Engine:
             yield record
 
 
-async def _each(records: Iterable[ImageRecord]) -> AsyncGenerator[ImageRecord, None]:
+async def each(records: Iterable[ImageRecord]) -> AsyncGenerator[ImageRecord, None]:
+    """Yield the records of a plain iterable asynchronously."""
     for record in records:
         yield record
 

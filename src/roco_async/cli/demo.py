@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from ..config import FetchConfig
 from ..demo import DEMO_FOLDER, run_demo
 from ..fetcher import Fetcher
-from ..progress import Silent, drawn, for_stream
+from ..progress import drawn
 from ..records import FetchReport
 from ..splits import open_annotations
 from .arguments import Command
+from .fetch import drawer
 from .interrupts import Interrupts
 from .words import DONE, exit_code, say, summary, tell, tell_json
 
@@ -28,8 +28,7 @@ async def demo(command: Command) -> int:
         async with Fetcher(wanted.config, session=session) as fetcher:
             run = fetcher.iter_fetch(wanted.records())
             interrupts.watch(run)
-            drawer = for_stream(wanted.total, sys.stderr) if command.progress else Silent()
-            async with drawn(run.statistics, drawer):
+            async with drawn(run.statistics, drawer(command, wanted.total)):
                 async for outcome in run:
                     report.add(outcome)
             report.elapsed = run.statistics().elapsed

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
 
+from ..engine import each
 from ..missing import temporary_failures
-from ..records import FetchReport, ImageRecord
+from ..records import FetchReport
 from .arguments import Command
 from .fetch import carry_out, find_annotations, lacks_annotations, tell_plan
 from .interrupts import Interrupts
@@ -22,7 +22,7 @@ async def retry(command: Command) -> int:
         records = await temporary_failures(wanted.records(), wanted.config)
         if command.dry_run:
             groups = Counter(record.folder.removesuffix("/images") for record in records)
-            return await tell_plan(command, wanted.config, _each(records), groups)
+            return await tell_plan(command, wanted.config, each(records), groups)
         if not records:
             return _nothing(command)
         total = min(len(records), wanted.config.limit or len(records))
@@ -35,8 +35,3 @@ def _nothing(command: Command) -> int:
     elif not command.quiet:
         tell("Nothing to retry: the journal has no temporary failure. What no run has tried yet, `fetch` fetches.")
     return DONE
-
-
-async def _each(records: Sequence[ImageRecord]) -> AsyncIterator[ImageRecord]:
-    for record in records:
-        yield record

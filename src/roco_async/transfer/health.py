@@ -63,7 +63,6 @@ class Health:
         self._refused = 0
         self._away_since: float | None = None
         self._failed_probes = 0
-        self._last_probe = 0.0
         self.pushed = False
         self.next_probe = 0.0
 
@@ -74,8 +73,9 @@ class Health:
         return State.UP if self._away_since is None else State.AWAY
 
     @property
-    def failed_probes(self) -> int:
-        return self._failed_probes
+    def lone_probes(self) -> int:
+        """Probes that failed while the others waited: the failure that took the host away is none of them."""
+        return self._failed_probes - 1
 
     def ending(self, url: str) -> TemporaryError:
         """The error for whoever would ask a host whose work has ended."""

@@ -27,6 +27,9 @@ log = logging.getLogger("roco_async")
 SLOWEST: Final = 1000.0
 """Bytes a second under which a transfer trickles."""
 
+_REMEMBERED: Final = 4096
+"""URLs that failed, and stand at the head of the queue when they come again."""
+
 
 class Host:
     """One host: its slots, its health, and who waits for its probe."""
@@ -66,7 +69,7 @@ class Host:
     def answered(self, a_try: Try) -> None:
         if self.health.answered(a_try):
             self.limiter.policy.came_back(
-                now=asyncio.get_running_loop().time(), probes=self.health.failed_probes - 1, pushed=self.health.pushed
+                now=asyncio.get_running_loop().time(), probes=self.health.lone_probes, pushed=self.health.pushed
             )
             self._probing = False
             log.warning("%s answers again", self._name)
@@ -81,6 +84,8 @@ class Host:
         if error is None:
             self.health.succeeded()
         elif isinstance(error, TemporaryError):
+            if len(self._failed) >= _REMEMBERED:
+                self._failed.clear()  # those given up for good never come again: it must not grow with the list
             self._failed.add(a_try.url)
             self.health.failed(error, a_try, now, limit=self.limiter.limit, others=others)
         if a_try.is_probe:

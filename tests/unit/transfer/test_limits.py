@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roco_async.transfer.limits import Aimd, Limiter, Verdict
+from roco_async.transfer.limits import Limiter, Verdict
+from tests.networks.aimd import Aimd
 from tests.unit.clock import Clock, settle
 
 
