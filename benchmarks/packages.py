@@ -1,6 +1,9 @@
 """The package road beside upstream's way: packages of 200 kB to 12 MB by HTTP, FTP and from a folder.
 
-python -m benchmarks.packages [--images N] [--rounds N]
+python -m benchmarks.packages [--filler stored|coded] [--images N] [--rounds N]
+
+What unpacking costs depends on what is packed: pictures and most of a PDF are stored by deflate, text is coded. The
+packages of a mirror lie between the two fillers.
 """
 
 from __future__ import annotations
@@ -15,28 +18,31 @@ from pathlib import Path
 from roco_async import Annotations, Group, ImageRecord
 from tests.servers.ftp_servers import Vsftpd
 from tests.servers.nginx import Nginx
-from tests.servers.packages import DrawnMirror
+from tests.servers.packages import DrawnMirror, coded, stored
 
 from .cloud import DATA, annotations_of
 from .measure import interleaved, table
 
 _PROCESSES = 8
+_FILLERS = {"stored": stored, "coded": coded}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--filler", choices=list(_FILLERS), action="append", help="both if left out")
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     records = list(Annotations(options.data, [Group("test", "radiology")]).records())[: options.images]
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        _compare(records, Path(folder), options.rounds)
+    for name in options.filler or _FILLERS:
+        with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+            print(f"Filler: {name}")
+            _compare(records, DrawnMirror(records, filler=_FILLERS[name]), Path(folder), options.rounds)
 
 
-def _compare(records: list[ImageRecord], scratch: Path, rounds: int) -> None:
-    mirror = DrawnMirror(records)
+def _compare(records: list[ImageRecord], mirror: DrawnMirror, scratch: Path, rounds: int) -> None:
     mirror.write(scratch / "mirror")
     annotations_of(records, scratch / "data")
     sizes = [path.stat().st_size for path in (scratch / "mirror").rglob("*.gz")]

@@ -8,7 +8,6 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from functools import partial
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +27,6 @@ from .transfer.hosts import Paced
 from .transfer.limits import Policy
 from .transfer.rate import RateLimit
 from .transfer.trials import Trials
-from .transport.http import HttpTransport
 from .transport.schemes import Schemes
 
 if TYPE_CHECKING:
@@ -248,13 +246,9 @@ class Fetcher:
         self._open = False
 
     async def __aenter__(self) -> Self:
-        config = self.config
-        if "packages" in config.source and config.packages_url.startswith("ftp:"):
-            # aioftp costs 20 ms that most runs need not pay, and no loop should wait for
-            await asyncio.to_thread(import_module, f"{__package__}.transport.ftp")
-        self.connections = _within_descriptors(config.connections or HTTP_CONNECTIONS)
+        self.connections = _within_descriptors(self.config.connections or HTTP_CONNECTIONS)
         self.files = Files()
-        self.paced = transport_for(config, self.connections, self._session)
+        self.paced = transport_for(self.config, self.connections, self._session)
         self._open = True
         return self
 
@@ -323,6 +317,8 @@ def transport_for(config: FetchConfig, connections: int, session: aiohttp.Client
 
 def _transports(config: FetchConfig, session: aiohttp.ClientSession | None) -> dict[str, Callable[[], Transport]]:
     def web() -> Transport:
+        from .transport.http import HttpTransport
+
         return HttpTransport(timeout=config.timeout, session=session)
 
     def ftp() -> Transport:

@@ -13,7 +13,7 @@ import io
 import random
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from zlib import crc32
@@ -38,17 +38,37 @@ def packed(members: Mapping[str, bytes], *, level: int = 1) -> bytes:
     return gzip.compress(tar.getvalue(), level, mtime=0)
 
 
+def coded(size: int, dice: random.Random) -> bytes:
+    """Return about so many packed bytes that deflate has work with, as it has with text: half of them repeat."""
+    block = dice.randbytes(4096)
+    line = b"".join(block[place : place + 24] for place in range(0, 4096, 64))
+    rounds = size // (len(block) // 2) + 1
+    return b"".join(dice.randbytes(2048) + line[:1024] for _ in range(rounds))[: size * 3 // 2]
+
+
+def stored(size: int, dice: random.Random) -> bytes:
+    """Return bytes that deflate can only store, as it does with pictures and PDFs that are packed already."""
+    return dice.randbytes(size)
+
+
 class DrawnMirror:
     """Packages by path, drawn when they are asked for.
 
     Args:
         records: what is wanted; each needs its `package_path`.
         fillers: about so many bytes an article has beside; which depends on nothing but its path.
-        largest: packages whose filler is this many bytes instead, by path.
+        filler: draws these bytes, `coded` or `stored`: what unpacking costs depends on it.
     """
 
-    def __init__(self, records: Iterable[ImageRecord], fillers: tuple[int, ...] = FILLERS) -> None:
+    def __init__(
+        self,
+        records: Iterable[ImageRecord],
+        fillers: tuple[int, ...] = FILLERS,
+        *,
+        filler: Callable[[int, random.Random], bytes] = coded,
+    ) -> None:
         self._fillers = fillers
+        self._filler = filler
         self.articles: dict[str, list[ImageRecord]] = defaultdict(list)
         for record in records:
             assert record.package_path is not None
@@ -64,7 +84,7 @@ class DrawnMirror:
         dice = random.Random(crc32(path.encode()))
         records = self.articles[path]
         pmcid = records[0].pmcid
-        filler = _coded(self._fillers[dice.randrange(len(self._fillers))], dice)
+        filler = self._filler(self._fillers[dice.randrange(len(self._fillers))], dice)
         pieces = sorted(dice.randrange(len(filler) + 1) for _ in range(3))
         parts = [filler[: pieces[0]], filler[pieces[0] : pieces[1]], filler[pieces[1] : pieces[2]], filler[pieces[2] :]]
         others = [
@@ -86,11 +106,3 @@ class DrawnMirror:
         """The md5 of every picture, by the record's id."""
         records = (record for article in self.articles.values() for record in article)
         return {record.id: hashlib.md5(self.picture(record)).hexdigest() for record in records}
-
-
-def _coded(size: int, dice: random.Random) -> bytes:
-    """Return bytes that deflate has work with, as it has with text and PDF: half of them repeat."""
-    block = dice.randbytes(4096)
-    line = b"".join(block[place : place + 24] for place in range(0, 4096, 64))
-    rounds = size // (len(block) // 2) + 1
-    return b"".join(dice.randbytes(2048) + line[:1024] for _ in range(rounds))[: size * 3 // 2]

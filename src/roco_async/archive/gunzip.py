@@ -20,11 +20,13 @@ from enum import Enum
 from .faults import BadDeflate, BadMagic, CrcMismatch, OutputTooLarge, SizeMismatch, TrailingGarbage, Truncated
 from .gzip_header import GzipHeader
 
-PIECE = 256 * 1024
+PIECE = 512 * 1024
 
-# zlib copies what it could not take of its input, once a piece. Small windows keep that copy small whatever is fed; the
-# first window of a member is smaller still, since a stream of empty members would have zlib copy the rest for each.
-_WINDOW = 64 * 1024
+# Each call of zlib lets go of the interpreter's lock and takes it again, which costs more than the call's own overhead
+# where threads are many: so windows are large. But zlib copies what it could not take of its input, once a piece, so
+# they have a bound whatever is fed; and the first window of a member is small, since a stream of empty members would
+# have zlib copy the rest for each.
+_WINDOW = 256 * 1024
 _FIRST_WINDOW = 4 * 1024
 
 _TRAILER_LENGTH = 8
@@ -92,7 +94,7 @@ class Gunzip:
         return self._stage is _Stage.BETWEEN_MEMBERS
 
     def feed(self, data: bytes | bytearray | memoryview) -> Iterator[bytes]:
-        """Decode lazily, in pieces of at most 256 KiB.
+        """Decode lazily, in pieces of at most 512 KiB.
 
         Take all pieces before the next `feed`. Whoever wants no more may leave the loop at any piece; the decoder is
         then of no further use.
@@ -144,7 +146,7 @@ class Gunzip:
         self._feeding = False
 
     def _inflate(self, window: memoryview) -> Iterator[bytes]:
-        self._window = min(4 * self._window, _WINDOW)
+        self._window = min(8 * self._window, _WINDOW)
         rest: memoryview | bytes = window
         full = True
         while full and not self._deflate.eof:

@@ -211,7 +211,8 @@ class Annotations:
             folder = group.folder
             linked = "path" in file.form.row.groupindex
             for _, row in file.matches():
-                yield ImageRecord(row["id"], row["pmcid"], row["name"], folder, row["path"] if linked else None)
+                image, pmcid, name = row.group("id", "pmcid", "name")
+                yield ImageRecord(image, pmcid, name, folder, row["path"] if linked else None)
             faults.raise_any()
 
     def _files(self, group: Group, faults: Faults) -> list[AnnotationFile]:
@@ -225,7 +226,7 @@ _Fact = tuple[int, tuple[str, str, str]]
 
 def _facts(file: AnnotationFile) -> Iterator[_Fact]:
     for line, row in file.rows():
-        yield line, (row["id"], row["pmcid"], row["name"])
+        yield line, row.group("id", "pmcid", "name")  # type: ignore[misc]  # as many as were asked for
 
 
 def _compare(file: AnnotationFile, other: AnnotationFile) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import NoMedia, NotFound, TransferError, Unsafe
@@ -52,24 +53,24 @@ class CloudSource:
     async def _fetch(self, record: ImageRecord) -> Outcome:
         budget = self._budget()
         asked = _Asked()
-        path = ""
+        path: Path | None = None
         result: Kept | TransferError
         try:
             path = self._shelf.path(record)
-            result = await self._carry(record, budget, asked)
+            result = await self._carry(record, path, budget, asked)
         except TransferError as error:
             result = error
         return outcome_of(record, result, path=path, source=self.name, url=asked.url, attempts=budget.tries)
 
-    async def _carry(self, record: ImageRecord, budget: Budget, asked: _Asked) -> Kept:
+    async def _carry(self, record: ImageRecord, path: Path, budget: Budget, asked: _Asked) -> Kept:
         asked.url = own_url(record)
         if asked.url is not None:
-            return await self._get(record, budget, asked)
+            return await self._get(record, path, budget, asked)
         _check_names(record)
         if not self._articles.is_known(record.pmcid):
             asked.url = f"{self._base}{record.pmcid}.1/{quote(record.name, safe='')}"
             try:
-                return await self._get(record, budget, asked)
+                return await self._get(record, path, budget, asked)
             except NotFound:
                 pass
         article = await self._articles.article(record.pmcid, budget)
@@ -77,13 +78,16 @@ class CloudSource:
         if entry is None:
             raise _absence(record, article)
         asked.url = self._base + quote(entry.key, safe="/")
-        return await self._get(record, budget, asked, entry)
+        return await self._get(record, path, budget, asked, entry)
 
-    async def _get(self, record: ImageRecord, budget: Budget, asked: _Asked, entry: Entry | None = None) -> Kept:
+    async def _get(
+        self, record: ImageRecord, path: Path, budget: Budget, asked: _Asked, entry: Entry | None = None
+    ) -> Kept:
         assert asked.url is not None
         return await fetch_one(
             asked.url,
             record,
+            path,
             shelf=self._shelf,
             transport=self._transport,
             budget=budget,

@@ -10,14 +10,14 @@ from ..store.files import Kept
 
 
 def outcome_of(
-    record: ImageRecord, result: Kept | TransferError, *, path: str, source: str, url: str | None, attempts: int
+    record: ImageRecord, result: Kept | TransferError, *, path: Path | None, source: str, url: str | None, attempts: int
 ) -> Outcome:
     """Return what came of one image.
 
     Args:
         record: the image.
         result: the file it became, or why it did not.
-        path: its final name.
+        path: its final name; None where it has none.
         source: which source was asked.
         url: what was asked for last.
         attempts: requests made for it.
@@ -36,7 +36,7 @@ def outcome_of(
     return Outcome(
         record=record,
         status=Status.FETCHED,
-        path=Path(path),
+        path=path,
         bytes=result.size,
         md5=result.md5,
         verified=result.verified,

@@ -156,7 +156,8 @@ class PackagesSource:
         try:
             url = own_url(record)
             assert url is not None
-            result = await fetch_one(url, record, shelf=self._shelf, transport=self._transport, budget=budget)
+            path = self._shelf.path(record)
+            result = await fetch_one(url, record, path, shelf=self._shelf, transport=self._transport, budget=budget)
         except TransferError as error:
             result = error
         return self._outcome(record, result, url=url, attempts=budget.tries)
@@ -164,7 +165,7 @@ class PackagesSource:
     def _outcome(
         self, record: ImageRecord, result: Kept | TransferError, *, url: str | None = None, attempts: int = 0
     ) -> Outcome:
-        path = "" if isinstance(result, TransferError) else self._shelf.path(record)
+        path = None if isinstance(result, TransferError) else self._shelf.path(record)
         return outcome_of(record, result, path=path, source=self.name, url=url, attempts=attempts)
 
     def _url(self, record: ImageRecord) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -20,10 +21,10 @@ _URL_SAFE: Final = "!$%&'()*+,/:;=?@[]~"
 class Shelf(Protocol):
     """Where images go."""
 
-    def path(self, record: ImageRecord) -> str:
+    def path(self, record: ImageRecord) -> Path:
         """The final name. Raises `Unsafe`."""
 
-    def receiver(self, record: ImageRecord, *, md5: str | None, size: int | None) -> ImageReceiver: ...
+    def receiver(self, path: Path, name: str, *, md5: str | None, size: int | None) -> ImageReceiver: ...
 
 
 def own_url(record: ImageRecord) -> str | None:
@@ -49,6 +50,7 @@ def own_url(record: ImageRecord) -> str | None:
 async def fetch_one(
     url: str,
     record: ImageRecord,
+    path: Path,
     *,
     shelf: Shelf,
     transport: Transport,
@@ -56,13 +58,14 @@ async def fetch_one(
     md5: str | None = None,
     size: int | None = None,
 ) -> Kept:
-    """Carry one image to disk; what the record says of md5 and size goes before what a listing says.
+    """Carry one image to disk, to `path`; what the record says of md5 and size goes before what a listing says.
 
     Raises:
         TransferError: the last one.
         DiskRefused: the disk takes no more.
     """
-    receiver = shelf.receiver(record, md5=record.md5 or md5, size=record.size if record.size is not None else size)
+    size = record.size if record.size is not None else size
+    receiver = shelf.receiver(path, record.name, md5=record.md5 or md5, size=size)
     try:
         await transfer(url, receiver, transport=transport, budget=budget)
     except BaseException:

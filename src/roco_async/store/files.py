@@ -18,10 +18,6 @@ import errno
 import hashlib
 import itertools
 import os
-import re
-import secrets
-import socket
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,13 +28,12 @@ from aiofiles.os import wrap
 
 from ..errors import Broken, Busy, Damaged, DiskRefused, TransferError, Unsafe
 from ..records import Verified
-from . import pictures
+from . import pictures, temps
 
 _BATCH: Final = 32
 _JOBS: Final = 2
 _THREADS: Final = 6
 _QUEUED_BYTES: Final = 64 << 20
-_DAY: Final = 86_400.0
 _READ_STEP: Final = 1 << 20
 
 P = ParamSpec("P")
@@ -111,7 +106,7 @@ class Files:
         self._jobs: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._room.set()
-        self._temp_prefix = f".roco-{_host()}-{os.getpid()}-{int(time.time())}-{secrets.token_hex(3)}-"
+        self._temp_prefix = temps.prefix()
         self._numbers = itertools.count()
         self._made: set[str] = set()
         self._closing = False
@@ -332,69 +327,3 @@ def check_found(path: str, name: str, digest: str | None) -> Found:
     if digest is not None:
         return Found(size, got, None if got == digest.lower() else f"md5 {got} where {digest} is wanted")
     return Found(size, got, pictures.fault(head, tail, size, name))
-
-
-_TEMP = re.compile(r"\.roco-(?P<host>.+)-(?P<pid>\d+)-(?P<time>\d+)-[0-9a-f]+-\d+\.part")
-
-
-def scan(folder: str) -> dict[str, int]:
-    """Return name → size of the files in a folder, and remove what dead runs left there; blocks.
-
-    Removed are temporary files of dead processes of this host, and of other hosts a day after their last change.
-
-    Raises:
-        OSError: the folder is there and cannot be read.
-    """
-    sizes: dict[str, int] = {}
-    try:
-        entries = os.scandir(folder)
-    except FileNotFoundError:
-        return sizes
-    with entries:
-        for entry in entries:
-            temp = _TEMP.fullmatch(entry.name)
-            if temp:
-                _remove_if_dead(entry, temp)
-                continue
-            with contextlib.suppress(FileNotFoundError):
-                if entry.is_file():
-                    sizes[entry.name] = entry.stat().st_size
-    return sizes
-
-
-def _remove_if_dead(entry: os.DirEntry[str], temp: re.Match[str]) -> None:
-    with contextlib.suppress(OSError):
-        if temp["host"] == _host():
-            dead = not _is_alive(int(temp["pid"]), int(temp["time"]))
-        else:
-            dead = time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY
-        if dead:
-            os.unlink(entry.path)
-
-
-def _is_alive(pid: int, named_at: int) -> bool:
-    """Whether the process that made a temporary name still lives; a later process with its number does not count."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    began = _process_start(pid)
-    return began is None or began <= named_at + 2
-
-
-def _process_start(pid: int) -> float | None:
-    """Seconds since 1970 at which a process began (proc(5)); None where the system does not say."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            ticks = int(file.read().rpartition(b")")[2].split()[19])
-        with open("/proc/stat", "rb") as file:
-            booted = next(int(line.split()[1]) for line in file if line.startswith(b"btime"))
-        return booted + ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, StopIteration):
-        return None
-
-
-def _host() -> str:
-    return "".join(letter if letter.isalnum() or letter == "." else "-" for letter in socket.gethostname())[:64]

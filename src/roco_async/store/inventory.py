@@ -124,7 +124,7 @@ class Inventory:
 def _sizes(folder: str) -> dict[str, int]:
     """Return name → size of the files in a folder, temporary ones left out; blocks.
 
-    Deliberately not `files.scan`, which removes what dead runs left: who only looks removes nothing.
+    Deliberately not `temps.scan`, which removes what dead runs left: who only looks removes nothing.
     """
     sizes: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:

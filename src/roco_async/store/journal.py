@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final, NamedTuple
 
 from ..errors import Reason, Unsafe
@@ -68,9 +70,21 @@ class Ledger:
         except FileNotFoundError:
             return ledger
         for name in names:
-            for entry in read_rows(os.path.join(folder, name)):
-                ledger._take(entry)
+            with open(os.path.join(folder, name), "rb") as lines:
+                for line in lines:
+                    if plain := _PLAIN.match(line):
+                        ledger._take_plain(plain)
+                    elif (entry := _entry_of(line)) is not None:
+                        ledger._take(entry)
         return ledger
+
+    def _take_plain(self, match: re.Match[bytes]) -> None:
+        moment, folder, file, size, md5 = match.groups()
+        row = Row(True, int(size), md5.decode(), float(moment))
+        rows = self._folders.setdefault(folder.decode(), {})
+        name = file.decode()
+        before = rows.get(name)
+        rows[name] = row if before is None else _joined(before, row)
 
     def _take(self, entry: dict[str, Any]) -> None:
         try:
@@ -106,16 +120,29 @@ def _joined(before: Row, row: Row) -> Row:
     return row._replace(size=good.size, md5=good.md5, bad=bad, adopted=good.adopted)
 
 
+_PLAIN: Final = re.compile(
+    rb'\{"t":([0-9]{1,15}(?:\.[0-9]{1,9})?),"folder":"([ !#-\[\]-~]*)","file":"([ !#-\[\]-~]*)",'
+    rb'"status":"FETCHED","bytes":([0-9]{1,15}),"md5":"([0-9a-f]{32})",'
+    rb'"verified":(?:null|"[a-z0-9]+"),"source":"[a-z]+","url":"[ !#-\[\]-~]*","attempts":[0-9]+\}$'
+)
+"""A row of an image that came, as `rows_of` writes it where nothing had to be escaped: nearly all are so, and `json`
+takes twice as long."""
+
+
 def read_rows(path: str) -> Iterator[dict[str, Any]]:
     """Yield the rows of one journal; a torn or foreign line is passed over."""
     with open(path, "rb") as lines:
         for line in lines:
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict):
+            if (entry := _entry_of(line)) is not None:
                 yield entry
+
+
+def _entry_of(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):  # the latter: brackets without end
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 class Journal:
@@ -151,7 +178,22 @@ class Journal:
 def rows_of(outcomes: Iterable[Outcome]) -> bytes:
     """Render outcomes as journal lines; an image that was there and has its row already gets none."""
     now = round(time.time(), 3)
-    return b"".join(json.dumps(_entry(outcome, now), separators=(",", ":")).encode() + b"\n" for outcome in outcomes)
+    return "".join(_line(outcome, now) for outcome in outcomes).encode()
+
+
+def _line(outcome: Outcome, now: float) -> str:
+    """Return the outcome's row; that of an image that came is put together by hand, in a third of `json`'s time."""
+    if outcome.status is not Status.FETCHED or outcome.path is None or outcome.md5 is None or outcome.url is None:
+        return json.dumps(_entry(outcome, now), separators=(",", ":")) + "\n"
+    return (
+        f'{{"t":{now},"folder":{_quoted(outcome.record.folder)},"file":{_quoted(outcome.path.name)},"status":"FETCHED",'
+        f'"bytes":{outcome.bytes},"md5":"{outcome.md5}","verified":{_quoted(outcome.verified)},'
+        f'"source":{_quoted(outcome.source)},"url":{_quoted(outcome.url)},"attempts":{outcome.attempts}}}\n'
+    )
+
+
+def _quoted(text: str | None) -> str:
+    return "null" if text is None else encode_basestring_ascii(text)
 
 
 def _entry(outcome: Outcome, now: float) -> dict[str, Any]:

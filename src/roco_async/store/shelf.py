@@ -12,12 +12,13 @@ from typing import Final
 from ..errors import DiskRefused, Unsafe
 from ..records import ImageRecord, Outcome, Status, Verified
 from .decide import Decision, decide, is_known_bad, wanted_md5
-from .files import Files, check_found, scan
+from .files import Files, check_found
 from .image import ImageReceiver
 from .journal import Journal, Ledger, rows_of
 from .kept import KeptReceiver
 from .layout import Layout, file_name
 from .package import PackageReceiver, Wish
+from .temps import scan
 
 _FLUSH_EVERY: Final = 0.5
 _FLUSH_AT: Final = 512
@@ -43,6 +44,9 @@ class Shelf:
         self._files = files
         self._ledger = Ledger()
         self._folders: dict[str, dict[str, int]] = {}
+        self._siblings: dict[
+            str, Path
+        ] = {}  # a path beside another is made in a third of the time that a new one takes
         self._journal = Journal(self._layout.journals)
         self._rows: list[Outcome] = []
         self._flushing: asyncio.Task[None] | None = None
@@ -90,7 +94,7 @@ class Shelf:
         row = self._ledger.row(record.folder, name)
         decision = decide(record, self._folders[record.folder].get(name), row)
         if decision is Decision.SKIP and row is not None:
-            return _there(record, os.path.join(folder, name), row.size, row.md5)
+            return _there(record, self._path(folder, name), row.size, row.md5)
         return decision
 
     async def find(self, record: ImageRecord) -> Outcome | None:
@@ -113,7 +117,7 @@ class Shelf:
         path = self.path(record)
         row = self._ledger.row(record.folder, file_name(record))
         try:
-            found = await self._files.call(check_found, path, record.name, wanted_md5(record, row))
+            found = await self._files.call(check_found, os.fspath(path), record.name, wanted_md5(record, row))
         except DiskRefused as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOENT, errno.EIO):
                 return None  # it went meanwhile, or the disk has lost it: another takes its place
@@ -124,17 +128,23 @@ class Shelf:
         self._note(outcome)
         return outcome
 
-    def path(self, record: ImageRecord) -> str:
+    def path(self, record: ImageRecord) -> Path:
         """Return a record's final name.
 
         Raises:
             Unsafe: no such name can be given.
         """
-        return os.path.join(self._layout.folder(record.folder), file_name(record))
+        return self._path(self._layout.folder(record.folder), file_name(record))
 
-    def receiver(self, record: ImageRecord, *, md5: str | None, size: int | None) -> ImageReceiver:
-        """Make the receiver of one image."""
-        return ImageReceiver(self._files, self.path(record), record.name, md5=md5, size=size)
+    def _path(self, folder: str, name: str) -> Path:
+        sibling = self._siblings.get(folder)
+        if sibling is None:
+            sibling = self._siblings[folder] = Path(folder, "sibling")
+        return sibling.with_name(name)
+
+    def receiver(self, path: Path, name: str, *, md5: str | None, size: int | None) -> ImageReceiver:
+        """Make the receiver of one image, given its final name and the one it has at its source."""
+        return ImageReceiver(self._files, os.fspath(path), name, md5=md5, size=size)
 
     def package(self, records: Sequence[ImageRecord], *, whole: bool = False) -> PackageReceiver:
         """Make the receiver of a package that has these images; `whole` decodes it to its end.
@@ -142,7 +152,9 @@ class Shelf:
         Raises:
             Unsafe: one of them can be given no name.
         """
-        return PackageReceiver(self._files, [Wish(record, self.path(record)) for record in records], whole=whole)
+        return PackageReceiver(
+            self._files, [Wish(record, os.fspath(self.path(record))) for record in records], whole=whole
+        )
 
     @property
     def keeps(self) -> bool:
@@ -213,5 +225,5 @@ def _append(journal: Journal, outcomes: list[Outcome]) -> None:
     journal.write(rows_of(outcomes))
 
 
-def _there(record: ImageRecord, path: str, size: int, md5: str | None, verified: Verified | None = None) -> Outcome:
-    return Outcome(record=record, status=Status.SKIPPED, path=Path(path), bytes=size, md5=md5, verified=verified)
+def _there(record: ImageRecord, path: Path, size: int, md5: str | None, verified: Verified | None = None) -> Outcome:
+    return Outcome(record=record, status=Status.SKIPPED, path=path, bytes=size, md5=md5, verified=verified)

@@ -27,6 +27,9 @@ LONGEST_HOLD = 10.0
 RAMP_PAYS = 1.15
 """What a doubling in the ramp has to bring: little, since a trial asks again with more care."""
 
+_MEASURABLE = 1e-3
+"""Seconds that a round lasts at least: some clocks know nothing shorter."""
+
 
 class State(Enum):
     RAMP = "ramp"
@@ -212,7 +215,7 @@ class Trials:
         self._answers += ok
         self._full += held >= self._limit
         self._pushes += pushed and not ok
-        if self._round.seen < self._wanted or began < self._round_at:
+        if self._round.seen < self._wanted or began < self._round_at or now - self._round_at < _MEASURABLE:
             return
         if self._state is State.UP:
             self._judge_up(now)
@@ -224,7 +227,7 @@ class Trials:
             self._judge_down(now)
 
     def _work(self, now: float) -> Work:
-        seconds = max(1e-6, now - self._round_at)
+        seconds = max(_MEASURABLE, now - self._round_at)
         return Work(self._bytes / seconds, self._answers / seconds)
 
     def _ratio(self, now: float) -> float:

@@ -44,7 +44,10 @@ class DataConnection(asyncio.Protocol):
             self._news.set_result(None)
 
     async def read(self, timeout: float) -> bytes:
-        """Return the next bytes, b"" at the end; raise TimeoutError after `timeout` seconds without one."""
+        """Return all bytes that are here, b"" at the end; raise TimeoutError after `timeout` seconds without one.
+
+        All, since each read costs its consumer a hop to a thread and back: a copy is cheaper.
+        """
         while not self._chunks:
             if self._error is not None:
                 raise self._error
@@ -53,10 +56,11 @@ class DataConnection(asyncio.Protocol):
             self._news = asyncio.get_running_loop().create_future()
             async with asyncio.timeout(timeout):
                 await self._news
-        chunk = self._chunks.popleft()
-        before, self._held = self._held, self._held - len(chunk)
-        if self._held < WINDOW <= before:
+        chunk = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        if self._held >= WINDOW:
             self._transport.resume_reading()
+        self._held = 0
         return chunk
 
     def close(self) -> None:

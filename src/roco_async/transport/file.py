@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from ..errors import Broken, Busy, NotFound, Refused, Stale, Stalled, TransferError, Unsafe
 from ..protocols import START, Body, Point
 
-_PIECE: Final = 256 * 1024
+_PIECE: Final = 512 * 1024
 _THREADS: Final = 32
 _NO_FILE: Final = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV}

@@ -125,9 +125,10 @@ class HttpTransport:
         return _ROUND_TRIPS * quickest
 
     def request_headers(self, at: Point) -> dict[str, str]:
+        asked = {} if self._owned else self._headers  # an own session adds them to each request, in less time
         if not at.offset:
-            return self._headers
-        asked = self._headers | {"Range": f"bytes={at.offset}-"}
+            return asked
+        asked = asked | {"Range": f"bytes={at.offset}-"}
         if at.validator:
             asked["If-Range"] = at.validator
         return asked
@@ -138,6 +139,7 @@ class HttpTransport:
                 # The limiter decides how many connections there are; a second limit here would only hide waits from it.
                 connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, ttl_dns_cache=300, keepalive_timeout=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
                 timeout=self._timeout,
                 auto_decompress=False,
                 trust_env=False,  # it would also send ~/.netrc; proxies are looked up below

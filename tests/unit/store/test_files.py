@@ -20,7 +20,8 @@ import pytest
 
 from roco_async.errors import Busy, Damaged, DiskRefused, Reason, TransferError, Unsafe
 from roco_async.records import Verified
-from roco_async.store.files import Bodies, Files, Kept, check_found, refused, scan
+from roco_async.store.files import Bodies, Files, Kept, check_found, refused
+from roco_async.store.temps import scan
 from tests.servers.pictures import tiny_jpeg, tiny_png
 
 PICTURE = tiny_jpeg()

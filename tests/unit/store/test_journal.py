@@ -46,6 +46,30 @@ def test_a_row_has_what_the_docstring_says() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        FETCHED,
+        replace(FETCHED, url='http://h/"ö\x7f\\.jpg'),
+        replace(FETCHED, verified=None),
+        replace(FETCHED, url=None),
+    ],
+    ids=["plain", "a URL with what JSON escapes", "by nothing", "without a URL"],
+)
+def test_an_image_that_came_is_read_as_json_reads_it(outcome: Outcome, tmp_path: Path) -> None:
+    """A row that was put together by hand is JSON, and the ledger's short way takes from it what `json` takes."""
+    line = rows_of([outcome])
+    entry = json.loads(line)
+    assert entry == {
+        "t": entry["t"], "folder": RECORD.folder, "file": "ROCO_1.jpg", "status": "FETCHED", "bytes": 7,
+        "md5": "a" * 32,
+        "verified": outcome.verified, "source": "cloud", "url": outcome.url, "attempts": 2,
+    }  # fmt: skip
+    short = ledger_of(tmp_path, line).row(RECORD.folder, "ROCO_1.jpg")
+    assert short == ledger_of(tmp_path, line.replace(b"{", b"{ ")).row(RECORD.folder, "ROCO_1.jpg")
+    assert short == Row(True, 7, "a" * 32, entry["t"])
+
+
 def test_a_missing_image_says_why() -> None:
     """A failed image's row names record, reason and error beside them."""
     entry = json.loads(rows_of([FAILED]))

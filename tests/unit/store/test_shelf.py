@@ -121,13 +121,13 @@ class TestFind:
         assert found is not None
         assert (found.status, found.reason) == (Status.FAILED, Reason.UNSAFE)
         with pytest.raises(Unsafe):
-            shelf.receiver(record, md5=None, size=None)
+            shelf.path(record)
 
     async def test_a_folder_that_no_disk_takes(self, shelf: Shelf) -> None:
         """A folder whose name is too long for the file system ends no run: its images fail one by one."""
         record = replace(RECORD, folder="x" * 300)
         assert await shelf.find(record) is None
-        receiver = shelf.receiver(record, md5=None, size=None)
+        receiver = shelf.receiver(shelf.path(record), record.name, md5=None, size=None)
         await receiver.feed(PICTURE)
         with pytest.raises(Unsafe):
             await receiver.finish()

@@ -1,0 +1,92 @@
+"""Temporary names: they tell host, process and time, so that a later run knows whose they are and whether it lives.
+
+A run removes those of dead processes of its own host, and those of other hosts a day after their last change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import socket
+import stat
+import time
+from typing import Final
+
+_DAY: Final = 86_400.0
+
+_START: Final = ".roco-"
+_NAME = re.compile(r"\.roco-(?P<host>.+)-(?P<pid>\d+)-(?P<time>\d+)-[0-9a-f]+-\d+\.part")
+
+
+def scan(folder: str) -> dict[str, int]:
+    """Return name → size of the files in a folder, and remove what dead runs left there; blocks.
+
+    Removed are temporary files of dead processes of this host, and of other hosts a day after their last change.
+
+    Raises:
+        OSError: the folder is there and cannot be read.
+    """
+    sizes: dict[str, int] = {}
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return sizes
+    with entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith(_START) and (temp := _NAME.fullmatch(name)):
+                _remove_if_dead(entry, temp)
+                continue
+            try:
+                found = entry.stat()
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(found.st_mode):
+                sizes[name] = found.st_size
+    return sizes
+
+
+def _remove_if_dead(entry: os.DirEntry[str], temp: re.Match[str]) -> None:
+    with contextlib.suppress(OSError):
+        if temp["host"] == host():
+            dead = not _is_alive(int(temp["pid"]), int(temp["time"]))
+        else:
+            dead = time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY
+        if dead:
+            os.unlink(entry.path)
+
+
+def _is_alive(pid: int, named_at: int) -> bool:
+    """Whether the process that made a temporary name still lives; a later process with its number does not count."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    began = _process_start(pid)
+    return began is None or began <= named_at + 2
+
+
+def _process_start(pid: int) -> float | None:
+    """Seconds since 1970 at which a process began (proc(5)); None where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        with open("/proc/stat", "rb") as file:
+            booted = next(int(line.split()[1]) for line in file if line.startswith(b"btime"))
+        return booted + ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def host() -> str:
+    """This machine's name, as far as a file name can have it."""
+    return "".join(letter if letter.isalnum() or letter == "." else "-" for letter in socket.gethostname())[:64]
+
+
+def prefix() -> str:
+    """Return how the names of one store begin; no other store's, in whatever process, begin so."""
+    return f"{_START}{host()}-{os.getpid()}-{int(time.time())}-{secrets.token_hex(3)}-"
