@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 PYTHON=${PYTHON:-python3}
 PACKAGES='nginx-light:nginx vsftpd:vsftpd openssl:openssl curl:curl libarchive-tools:bsdtar busybox:busybox pigz:pigz
-tabix:bgzip 7zip:7zz' # Debian's package and the program that it brings
+tabix:bgzip 7zip:7zz exfat-fuse:mount.exfat-fuse exfatprogs:mkfs.exfat' # Debian's package and the program that it brings
 
 fail() {
     printf 'tests/all.sh: %s\n' "$1" >&2

@@ -11,7 +11,7 @@
        │  ├─ NoMedia            the article is there, its media were never published
        │  ├─ NoMember           the package is there and lacks the member
        │  ├─ TooLarge           over a cap: image, header, decompression bomb
-       │  └─ Unsafe             a name that would leave the images folder
+       │  └─ Unsafe             a name that would leave the images folder, or that the disk does not take
        └─ TemporaryError        worth another try, within the budget
           ├─ Refused            403, 401, 407, 530, a bad certificate: two tries an item
           ├─ Blocked            the host refused twenty in a row: its work has ended
@@ -82,7 +82,7 @@ _MEANINGS = {
     Reason.NO_MEDIA: "the article is a text-only manuscript: its images were never published",
     Reason.NO_MEMBER: "the article's package has no such member",
     Reason.TOO_LARGE: "larger than what this program accepts",
-    Reason.UNSAFE: "its name would lead out of the images folder",
+    Reason.UNSAFE: "no file can have its name: it would lead out of the images folder, or the disk does not take it",
     Reason.REFUSED: "the server or a proxy refuses access (403, 407, certificate)",
     Reason.BLOCKED: "the host refused twenty requests in a row and was asked for nothing more",
     Reason.UNREACHABLE: "no connection to the host",

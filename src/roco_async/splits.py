@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -113,7 +114,7 @@ async def open_annotations(
     """
     selection = parse_selection(words)
     root = await asyncio.to_thread(annotation_root, config, selection)
-    if config.out is not None and await asyncio.to_thread(Path(config.out).is_file):
+    if config.out is not None and await asyncio.to_thread(os.path.isfile, config.out):
         raise UsageError([f"out: {config.out} is a file; a folder is wanted"])
     if root is None:
         transport = transport_for(config, 1, session)

@@ -17,10 +17,9 @@ from roco_async import DiskRefused, FetchConfig, Fetcher, FetchReport, RocoError
 from tests.servers.faults import Fault, Trickle
 from tests.servers.scripted import ScriptedServer
 
+from .mounts import needs_root, small
 from .stage import files_below, picture, record
 from .test_hosts import bucket
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
 
 
 async def fetch(server: ScriptedServer, out: Path, count: int) -> FetchReport:
@@ -32,15 +31,8 @@ async def fetch(server: ScriptedServer, out: Path, count: int) -> FetchReport:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a tmpfs of 1 MiB, for a test's time."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mounting a tmpfs is not allowed here: {done.stderr.decode().strip()}")
-    try:
+    with small(tmp_path / "disk") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
 
 
 async def test_a_missing_folder_is_made(tmp_path: Path) -> None:

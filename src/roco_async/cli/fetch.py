@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
+import contextlib
 import sys
-from collections.abc import AsyncIterable, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterable, Mapping, Sequence
+from functools import partial
 
 from ..config import FetchConfig
-from ..engine import Records
-from ..errors import DiskRefused
+from ..engine import Records, each
+from ..errors import DiskRefused, RocoError
 from ..fetcher import Fetcher, Run
 from ..progress import Drawer, Silent, drawn, for_stream
 from ..records import FetchReport, ImageRecord, Outcome, Status
 from ..splits import Wanted, open_annotations, will_obtain
-from ..survey import survey
+from ..survey import shortage, survey
 from .arguments import Command
 from .interrupts import Interrupts
-from .words import DISK, DONE, exit_code, say, settings, size, summary, tell, tell_json
+from .words import (
+    DISK,
+    DONE,
+    exit_code,
+    room,
+    say,
+    settings,
+    summary,
+    tell,
+    tell_json,
+    warning_of_room,
+)
 
 
 async def fetch(command: Command) -> int:
@@ -31,6 +41,7 @@ async def fetch(command: Command) -> int:
         if command.dry_run:
             groups = {str(group): count for group, count in wanted.images.items()}
             return await tell_plan(command, wanted.config, wanted.records(), groups)
+        await warn_of_shortage(command, wanted)
         return await carry_out(command, wanted.config, wanted.records(), wanted.total, interrupts)
 
 
@@ -44,6 +55,26 @@ async def find_annotations(command: Command) -> Wanted:
         names = ", ".join(str(group) for group in wanted.missing)
         say(f"Left out, as there are no annotations of them in {wanted.config.data}: {names}")
     return wanted
+
+
+async def warn_of_shortage(command: Command, wanted: Wanted, records: Sequence[ImageRecord] | None = None) -> None:
+    """Say so where the disk seems to have too little room for a run; the run goes on, as its need is an estimate.
+
+    Args:
+        command: whether it is quiet.
+        wanted: the images of the selection.
+        records: those of them that the run asks for; None for all.
+    """
+    if command.quiet:
+        return
+    config, folders = wanted.config, {}
+    if records is None and config.limit is None:  # else only the records tell which of a folder's images are wanted
+        folders = {group.folder: count for group, count in wanted.images.items()}
+    total = wanted.total if records is None else len(records)
+    look = shortage(wanted.records if records is None else partial(each, records), total, config, folders)
+    with contextlib.suppress(RocoError):  # a folder that cannot be read: the run meets it, and tells
+        if (found := await look) is not None:
+            say(warning_of_room(found, config.images_root))
 
 
 async def carry_out(command: Command, config: FetchConfig, records: Records, total: int, interrupts: Interrupts) -> int:
@@ -112,27 +143,16 @@ async def tell_plan(
 ) -> int:
     """Tell what a run with these records would do, and with which settings."""
     found = await survey(records, config)
-    out = config.images_root
-    free = await asyncio.to_thread(_free, out)
     if command.json:
-        tell_json({**found.as_dict(), "free": free, "settings": settings(config)})
+        tell_json({**found.as_dict(), "settings": settings(config)})
         return DONE
-    known = f"{size(found.bytes_known)} of {found.sizes_known:,}" if found.sizes_known else "unknown before they come"
     lines = [
         f"{found.images:,} images of {found.articles:,} articles:",
         *(f"  {count:,} of {group}" for group, count in groups.items()),
         f"there: {found.there:,}; there, to be checked: {found.unchecked:,}; to be asked for: {found.to_fetch:,}",
-        f"bytes: {known}; free in {out}: {size(free)}",
+        f"bytes: {room(found, config.images_root)}",
         "settings:",
         *(f"  {name} = {value}" for name, value in settings(config).items()),
     ]
     tell("\n".join(lines))
     return DONE
-
-
-def _free(folder: Path) -> int:
-    """Bytes free where a folder is, or will be made."""
-    place = folder.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    return shutil.disk_usage(os.fspath(place)).free

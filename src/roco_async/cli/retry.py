@@ -8,7 +8,7 @@ from ..engine import each
 from ..missing import temporary_failures
 from ..records import FetchReport
 from .arguments import Command
-from .fetch import carry_out, find_annotations, lacks_annotations, tell_plan
+from .fetch import carry_out, find_annotations, lacks_annotations, tell_plan, warn_of_shortage
 from .interrupts import Interrupts
 from .words import DONE, tell, tell_json
 
@@ -25,6 +25,7 @@ async def retry(command: Command) -> int:
             return await tell_plan(command, wanted.config, each(records), groups)
         if not records:
             return _nothing(command)
+        await warn_of_shortage(command, wanted, records)
         total = min(len(records), wanted.config.limit or len(records))
         return await carry_out(command, wanted.config, records, total, interrupts)
 

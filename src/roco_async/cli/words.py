@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from ..config import FetchConfig
 from ..errors import Reason, UsageError, redacted
 from ..records import FetchReport, Outcome
+from ..survey import Survey
 
 DONE: Final = 0
 USAGE: Final = 2
@@ -77,6 +78,31 @@ def size(count: int) -> str:
         if count >= unit:
             return f"{count / unit:.1f} {name}"
     return f"{count} bytes"
+
+
+def bytes_to_come(found: Survey) -> str:
+    """Say what the images to be asked for will take; an estimate is told by `about`.
+
+    Example:
+        >>> bytes_to_come(Survey(to_fetch=2, bytes_estimated=191_000))
+        'about 191.0 kB for 2 images'
+    """
+    about = "about " if found.bytes_estimated else ""
+    return f"{about}{size(found.needed)} for {found.to_fetch:,} image{'' if found.to_fetch == 1 else 's'}"
+
+
+def room(found: Survey, out: Path) -> str:
+    """Say what is needed and what is free, and whether that is too little."""
+    if found.free is None:
+        return f"{bytes_to_come(found)}; free in {out}: unknown"
+    is_certain = found.bytes_known > found.free
+    verdict = f", which {'is' if is_certain else 'may be'} too little" if found.is_short else ""
+    return f"{bytes_to_come(found)}; free in {out}: {size(found.free)}{verdict}"
+
+
+def warning_of_room(found: Survey, out: Path) -> str:
+    """Say before a run that its disk has too little room, and what to do; the run goes on."""
+    return f"Room is needed: {room(found, out)}. Make some, or name another folder with --out."
 
 
 def summary(report: FetchReport, *, words: Sequence[str], journal: Path | None, interrupted: bool) -> str:

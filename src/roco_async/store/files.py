@@ -28,7 +28,7 @@ from aiofiles.os import wrap
 
 from ..errors import Broken, Busy, Damaged, DiskRefused, TransferError, Unsafe
 from ..records import Verified
-from . import pictures, temps
+from . import naming, pictures, temps
 
 _BATCH: Final = 32
 _JOBS: Final = 2
@@ -231,7 +231,7 @@ class Files:
             self.make_folder(folder)
             if body.temp is None:
                 _write_new(temp, body.chunks)
-            os.replace(temp, body.path)
+            naming.give_name(temp, body.path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temp)
@@ -275,7 +275,14 @@ def _check(body: Bodies, md5: str) -> None:
 
 def _ends(body: Bodies) -> tuple[bytes, bytes]:
     if body.temp is not None:
-        with open(body.temp, "rb") as file:
+        try:
+            opened = open(body.temp, "rb")  # noqa: SIM115 - closed below
+        except FileNotFoundError as error:
+            raise Damaged("somebody removed the temporary file", operation="store") from error
+        with opened as file:
+            held = os.fstat(file.fileno()).st_size
+            if held != body.size:  # the md5 was made of what came, not of what is there
+                raise Damaged(f"the temporary file has {held} bytes of {body.size}", operation="store")
             head = file.read(pictures.HEAD)
             file.seek(max(0, body.size - pictures.HEAD))
             return head, file.read()

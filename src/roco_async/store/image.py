@@ -122,19 +122,30 @@ class ImageReceiver:
         """Append what is gathered to the temporary file, in one hop."""
         if self._spilled is None:
             self._spilled = hashlib.md5(usedforsecurity=False)
+        is_new = self._spill is None
         if self._spill is None:
             self._spill = self._files.temp_name(os.path.dirname(self.path))
         chunks, self._chunks, self._held = self._chunks, [], 0
         try:
-            await self._files.call(_append, self._files, self._spill, chunks, self._spilled)
+            await self._files.call(_append, self._files, self._spill, chunks, self._spilled, is_new=is_new)
         except TransferError:
             await self.discard()  # how much of the chunks is in the file is unknown: back to byte 0
             raise
 
 
-def _append(files: Files, path: str, chunks: list[bytes], md5: _Hash) -> None:
-    files.make_folder(os.path.dirname(path))
-    with open(path, "ab", buffering=0) as file:
+def _append(files: Files, path: str, chunks: list[bytes], md5: _Hash, *, is_new: bool) -> None:
+    if is_new:
+        files.make_folder(os.path.dirname(path))
+    try:
+        opened = open(path, "xb" if is_new else "r+b", buffering=0)  # noqa: SIM115 - closed below
+    except FileNotFoundError as error:
+        if is_new:
+            raise
+        raise Damaged(
+            "somebody removed the temporary file", operation="store"
+        ) from error  # another would lack its head
+    with opened as file:
+        file.seek(0, os.SEEK_END)
         for chunk in chunks:
             md5.update(chunk)
             view = memoryview(chunk)

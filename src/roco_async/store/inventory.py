@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ..errors import Reason, Unsafe
+from ..errors import DiskRefused, Reason, TransferError, Unsafe
 from ..records import ImageRecord
 from .files import Files
 from .journal import Ledger, Row
@@ -87,7 +88,10 @@ class Inventory:
         Raises:
             DiskRefused: they cannot be read.
         """
-        self._ledger = await self._files.call(Ledger.read, self._layout.journals)
+        try:
+            self._ledger = await self._files.call(Ledger.read, self._layout.journals)
+        except TransferError as error:  # too long a name for this disk, or no descriptor
+            raise DiskRefused(f"{self._layout.journals}: {error.message}") from error
 
     def row(self, record: ImageRecord) -> Row | None:
         """Return the journal's latest word on an image.
@@ -121,6 +125,10 @@ class Inventory:
         return [f"{folder}/{name}" for folder, names in self._unnamed.items() for name in sorted(names)]
 
 
+_PASSING: Final = re.compile(r"\.roco-.*\.part|\.nfs[0-9a-f]+")
+"""Temporary files, and what NFS keeps of a file that was replaced while somebody read it."""
+
+
 def _sizes(folder: str) -> dict[str, int]:
     """Return name → size of the files in a folder, temporary ones left out; blocks.
 
@@ -130,6 +138,6 @@ def _sizes(folder: str) -> dict[str, int]:
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
-                if entry.is_file() and not (entry.name.startswith(".roco-") and entry.name.endswith(".part")):
+                if entry.is_file() and not _PASSING.fullmatch(entry.name):
                     sizes[entry.name] = entry.stat().st_size
     return sizes

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
-from ..errors import DiskRefused, Unsafe
+from ..errors import DiskRefused, TransferError, Unsafe
 from ..records import ImageRecord, Outcome, Status, Verified
 from .decide import Decision, decide, is_known_bad, wanted_md5
 from .files import Files, check_found
@@ -17,11 +17,17 @@ from .image import ImageReceiver
 from .journal import Journal, Ledger, rows_of
 from .kept import KeptReceiver
 from .layout import Layout, file_name
+from .naming import Casing, is_caseless
 from .package import PackageReceiver, Wish
 from .temps import scan
 
 _FLUSH_EVERY: Final = 0.5
 _FLUSH_AT: Final = 512
+
+_LOST: Final = (errno.ENOENT, errno.EIO, errno.ESTALE)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Shelf:
@@ -44,6 +50,8 @@ class Shelf:
         self._files = files
         self._ledger = Ledger()
         self._folders: dict[str, dict[str, int]] = {}
+        self._casing = Casing()
+        self._caseless: dict[str, bool] = {}
         self._siblings: dict[
             str, Path
         ] = {}  # a path beside another is made in a third of the time that a new one takes
@@ -62,7 +70,10 @@ class Shelf:
         Raises:
             DiskRefused: they cannot be read.
         """
-        self._ledger = await self._files.call(Ledger.read, self._layout.journals)
+        try:
+            self._ledger = await self._call(Ledger.read, self._layout.journals)
+        except Unsafe as error:
+            raise DiskRefused(f"{self._layout.journals}: {error.message}") from error
 
     async def look_into(self, folder: str) -> None:
         """Read what a folder has, once: one scandir tells of all its images.
@@ -76,9 +87,36 @@ class Shelf:
             except Unsafe:
                 return  # `decide` names it, image by image
             try:
-                self._folders[folder] = await self._files.call(scan, path)
+                self._folders[folder] = await self._call(scan, path)
             except Unsafe:
                 self._folders[folder] = {}  # too long a name: each of its images is told so
+
+    async def _learn_casing(self, folder: str) -> None:
+        """Find out, once for the folders beside one another, whether their file system tells names apart by case."""
+        sizes = self._folders.get(folder)
+        if sizes is None:
+            return  # no such folder can be made
+        path = self._layout.folder(folder)
+        beside = os.path.dirname(path)
+        if beside not in self._caseless:
+            self._caseless[beside] = await self._call(is_caseless, path, sizes, self._files.temp_name)
+        if self._caseless[beside]:
+            self._casing.learn(folder, sizes, was_there=lambda name: self._was_there(folder, name))
+
+    def _was_there(self, folder: str, name: str) -> bool:
+        row = self._ledger.row(folder, name)
+        return row is not None and row.there
+
+    def _claim(self, record: ImageRecord) -> Outcome | None:
+        """Take the image's name on a caseless file system; the outcome of one whose name another image has."""
+        try:
+            name = file_name(record)
+            size = self._casing.claim(record.folder, name)
+        except Unsafe as error:
+            return Outcome(record=record, status=Status.FAILED, reason=error.reason, error=str(error))
+        if size is not None and self._was_there(record.folder, name):
+            self._folders[record.folder].setdefault(name, size)  # it replaced a file that kept the case of its name
+        return None
 
     def decide(self, record: ImageRecord) -> Outcome | Decision:
         """Decide about an image whose folder was looked into; no I/O.
@@ -108,6 +146,9 @@ class Shelf:
         """
         if record.folder not in self._folders:
             await self.look_into(record.folder)
+            await self._learn_casing(record.folder)
+        if record.folder in self._casing.folders and (refused := self._claim(record)) is not None:
+            return refused
         decision = self.decide(record)
         if isinstance(decision, Outcome):
             return decision
@@ -117,9 +158,9 @@ class Shelf:
         path = self.path(record)
         row = self._ledger.row(record.folder, file_name(record))
         try:
-            found = await self._files.call(check_found, os.fspath(path), record.name, wanted_md5(record, row))
+            found = await self._call(check_found, os.fspath(path), record.name, wanted_md5(record, row))
         except DiskRefused as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOENT, errno.EIO):
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _LOST:
                 return None  # it went meanwhile, or the disk has lost it: another takes its place
             raise
         if found.fault is not None or is_known_bad(record, row, found.md5):
@@ -215,10 +256,24 @@ class Shelf:
         if self._rows:
             rows, self._rows = self._rows, []
             try:
-                await self._files.call(_append, self._journal, rows)
+                await self._call(_append, self._journal, rows)
             except DiskRefused:
                 self._rows = rows + self._rows  # `aclose` tries again, and tells
                 raise
+
+    async def _call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run what is no image's own affair off the loop.
+
+        Raises:
+            Unsafe: no such name can be given.
+            DiskRefused: the disk refused, for want of a descriptor too.
+        """
+        try:
+            return await self._files.call(function, *args, **kwargs)
+        except Unsafe:
+            raise
+        except TransferError as error:
+            raise DiskRefused(f"{self._layout.out}: {error.message}") from error
 
 
 def _append(journal: Journal, outcomes: list[Outcome]) -> None:

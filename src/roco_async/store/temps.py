@@ -17,6 +17,17 @@ from typing import Final
 _DAY: Final = 86_400.0
 
 _START: Final = ".roco-"
+
+
+def _room() -> str:
+    """Tell the process numbers of two containers apart that share a machine's name (pid_namespaces(7))."""
+    try:
+        return f"-{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return ""
+
+
+_ROOM: Final = _room()
 _NAME = re.compile(r"\.roco-(?P<host>.+)-(?P<pid>\d+)-(?P<time>\d+)-[0-9a-f]+-\d+\.part")
 
 
@@ -83,8 +94,9 @@ def _process_start(pid: int) -> float | None:
 
 
 def host() -> str:
-    """This machine's name, as far as a file name can have it."""
-    return "".join(letter if letter.isalnum() or letter == "." else "-" for letter in socket.gethostname())[:64]
+    """This machine's name, as a file name can have it, and the room in which its processes have their numbers."""
+    name = "".join(letter if letter.isalnum() or letter == "." else "-" for letter in socket.gethostname())[:64]
+    return name + _ROOM
 
 
 def prefix() -> str:

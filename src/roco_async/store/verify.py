@@ -169,7 +169,7 @@ def examine(record: ImageRecord, place: Place) -> Finding:
     except FileNotFoundError:
         return _missing(record, place.row)
     except OSError as error:
-        if error.errno != errno.EIO:
+        if error.errno not in (errno.EIO, errno.ESTALE):  # stale: another machine has just replaced it
             raise
         fault = f"cannot be read: {error.strerror}"
         return Finding(record=record, state=State.DAMAGED, path=place.path, fault=fault)

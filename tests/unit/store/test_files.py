@@ -7,7 +7,6 @@ import errno
 import hashlib
 import os
 import resource
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import pytest
 
 from roco_async.errors import Busy, Damaged, DiskRefused, Reason, TransferError, Unsafe
 from roco_async.records import Verified
+from roco_async.store import temps
 from roco_async.store.files import Bodies, Files, Kept, check_found, refused
 from roco_async.store.temps import scan
 from tests.servers.pictures import tiny_jpeg, tiny_png
@@ -227,8 +227,7 @@ class TestCall:
 class TestScan:
     @staticmethod
     def temp(pid: int, when: float, *, host: str | None = None, number: int = 0) -> str:
-        own = "".join(letter if letter.isalnum() or letter == "." else "-" for letter in socket.gethostname())[:64]
-        return f".roco-{own if host is None else host}-{pid}-{int(when)}-abcdef-{number}.part"
+        return f".roco-{temps.host() if host is None else host}-{pid}-{int(when)}-abcdef-{number}.part"
 
     def test_it_tells_sizes(self, tmp_path: Path) -> None:
         """Files have their sizes; folders, dangling links and a folder that is not there have none."""
