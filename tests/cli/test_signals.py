@@ -1,9 +1,9 @@
-"""Signals, kills, and readers that leave."""
+"""Signals, and readers that leave; kills are in tests/kills."""
 
 from __future__ import annotations
 
+import fcntl
 import os
-import random
 import signal
 import subprocess
 import time
@@ -21,6 +21,31 @@ from .program import Program, calm, served, signalled, wait_until
 Serve = Callable[..., ScriptedServer]
 LINE = "test/radiology --data notes --out out --json -n 4"
 SLOW = Fault(Trickle(500, 0.02))
+
+
+HUNG = """
+import os, sys, threading
+from roco_async.cli import main
+name = sys.argv.pop(1)
+call = getattr(os, name)
+def hang(*words, **others):
+    if threading.current_thread() is not threading.main_thread():
+        print("hangs", file=sys.stderr, flush=True)
+        threading.Event().wait()
+    return call(*words, **others)
+setattr(os, name, hang)
+sys.exit(main())
+"""
+"""The command line on a file system that never returns from one call."""
+
+
+def start_hung(program: Program, call: str, line: str) -> subprocess.Popen[str]:
+    """Start a command for whose threads a function of `os` never returns."""
+    words = program.words(line)
+    return subprocess.Popen(
+        [words[0], "-c", HUNG, call, *words[3:]],
+        cwd=program.folder, env=program.settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
 
 
 def whole_below(program: Program, size: int = 3000) -> set[int]:
@@ -119,31 +144,6 @@ def test_nohup(program: Program, bucket: Serve) -> None:
     assert (done.code, done.json["fetched"]) == (0, 20)
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_killed_at_any_moment(seed: int, program: Program, bucket: Serve) -> None:
-    """SIGKILL at a random moment, then one run: whole, nothing torn, nothing that was there asked for again."""
-    chance = random.Random(seed)
-    server = bucket(Fault(Trickle(1000, 0.01)))
-    wanted = set(range(1, 21))
-    process = program.start(LINE)
-    mark = chance.randrange(20)
-    wait_until(lambda: len(server.requests) > mark)
-    time.sleep(chance.uniform(0, 0.03))
-    process.kill()
-    process.communicate()
-    expect = pictures(20, 3000)
-    for path in (program.folder / "out").rglob("*.jpg"):
-        number = int(path.stem.rpartition("_")[2])
-        assert path.read_bytes() == expect[f"PMC{number}.1/a.jpg"], f"{path.name} is torn"
-        wanted.discard(number)
-    server.script.clear()
-    server.requests.clear()
-    done = calm(program.run(LINE))
-    assert done.code == 0
-    assert {int(one.key.split(".")[0][3:]) for one in server.requests} == wanted
-    assert whole_below(program) == set(range(1, 21)), "the killed run's temporary files are gone too"
-
-
 @pytest.mark.parametrize("line", ["test/radiology --data notes --out out", f"{LINE} -vv", f"{LINE} --dry-run"])
 @pytest.mark.parametrize("closed", ["stdout", "both"])
 def test_a_reader_that_left(line: str, closed: str, program: Program, bucket: Serve) -> None:
@@ -200,3 +200,55 @@ def test_two_programs_at_once(program: Program, bucket: Serve) -> None:
     assert codes == [0, 0]
     assert len(server.requests) <= 40
     finish(program, server)
+
+
+@pytest.mark.parametrize(
+    ("call", "numbers"),
+    [("replace", [signal.SIGINT]), ("replace", [signal.SIGINT] * 2), ("listdir", [signal.SIGTERM]),
+     ("stat", [signal.SIGTERM])],
+    ids=str,
+)  # fmt: skip
+def test_a_signal_while_the_disk_hangs(
+    call: str, numbers: list[signal.Signals], program: Program, bucket: Serve
+) -> None:
+    """A disk that never answers holds threads for good; one signal ends the command all the same, with its code."""
+    bucket()
+    process = start_hung(program, call, "test/radiology --data notes --out out --json -n 4")
+    assert process.stderr is not None
+    assert "hangs" in process.stderr.readline()
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(0.15)  # two signals of one kind would be one to the kernel
+    done = calm(program.wait(process))
+    assert done.code == 128 + numbers[0]
+    assert done.seconds < 7
+
+
+def test_signals_while_nobody_reads(program: Program, bucket: Serve) -> None:
+    """A reader that stays and does not read, a stopped terminal, holds the command; a second signal ends it."""
+    bucket()
+    reading, writing = os.pipe()
+    room = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writing, b"." * (room - 100))
+    process = program.start("test/radiology --data notes --out out --json -vv", stderr=writing)
+    os.close(writing)
+    wait_until(lambda: list((program.folder / "out").rglob("*.jpg")))
+    for _ in range(2):
+        time.sleep(1.5)  # a signal that the loop has not answered for a second is one that it cannot hear
+        process.send_signal(signal.SIGTERM)
+    done = program.wait(process)
+    os.close(reading)
+    assert done.code == 143
+    assert done.out == ""
+
+
+def test_a_mirror_on_a_disk_that_hangs(program: Program) -> None:
+    """A file that a folder's file system never delivers costs its image; the account is told, and the command ends."""
+    package = program.folder / "mirror/pub/pmc/oa_package/00/00/PMC1.tar.gz"
+    package.parent.mkdir(parents=True)
+    package.touch()
+    line = "test/radiology --data notes --out out --limit 1 --json --source packages --packages-url file://"
+    process = start_hung(program, "fstat", f"{line}{program.folder / 'mirror'}")
+    done = program.wait(process)
+    assert done.code == 4
+    assert done.json["failed"] == 1

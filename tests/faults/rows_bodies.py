@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 from typing import Final
 
 from roco_async import Reason
+from tests.packages.stage import MIB, bomb
 from tests.servers.faults import (
     HTML,
     Answer,
@@ -29,7 +29,7 @@ from tests.servers.faults import (
 )
 from tests.servers.objects import StoredObject
 
-from .rows_answers import TEMPORARY, always, once
+from .rows_answers import PUSHED, TEMPORARY, always, once
 from .stage import KEY, LISTED, SECOND, A, B, Row, picture, record
 
 DAMAGED: Final = (Reason.DAMAGED,)
@@ -37,7 +37,7 @@ NO_ETAG: Final = always(Etag(None))
 XML: Final = b'<?xml version="1.0"?><Error><Code>InternalError</Code></Error>'
 HTML_MD5: Final = hashlib.md5(HTML).hexdigest()
 A_MD5: Final = hashlib.md5(A).hexdigest()
-BOMB: Final = gzip.compress(bytes(300 << 20), 9)
+BOMB: Final = bomb(304 * MIB)
 
 
 def _bodies() -> list[Row]:
@@ -69,7 +69,7 @@ def _bodies() -> list[Row]:
             verified=None),
         Row("chunked", always(Chunked()), most=1),
         Row("chunked and cut once", (*always(Chunked()), *once(Cut(5000))), most=2, resumed=5000),
-        Row("chunked and cut for ever", (*always(Chunked()), *always(Cut(500))), (Reason.BROKEN,), most=6),
+        Row("chunked and cut for ever", (*always(Chunked()), *always(Cut(500))), (Reason.BROKEN,), most=PUSHED),
         Row("chunked, cut, no ETag", (*NO_ETAG, *always(Chunked()), *once(Cut(5000))), most=2, verified="length"),
         Row("another type", always(Header("Content-Type", "text/html")), most=1),
         Row("a record that knows another md5", wanted=record(1, md5="0" * 32), reason=DAMAGED, most=3),
@@ -141,7 +141,7 @@ def _codings() -> list[Row]:
     return [
         Row("gzip put on by a proxy", zipped, most=1),
         Row("gzip put on, cut: asked for as a whole", (*zipped, *once(Cut(100))), most=2, resumed=None),
-        Row("gzip put on, cut for ever", (*zipped, *always(Cut(100))), TEMPORARY, most=6),
+        Row("gzip put on, cut for ever", (*zipped, *always(Cut(100))), TEMPORARY, most=PUSHED),
         Row("gzip put on, wrong inside", (*always(WrongByte(9000)), *zipped), DAMAGED, most=3),
         Row("gzip put on, no ETag", (*NO_ETAG, *zipped), most=1, verified=None),
         Row("gzip put on and chunked", (*zipped, *always(Chunked())), most=1),
@@ -154,7 +154,7 @@ def _codings() -> list[Row]:
             (*always(CloseDelimited()), *always(Header("Content-Length", str(300 << 20)))), (Reason.TOO_LARGE,),
             permanent=True, most=1),
         Row("an absurd Content-Length", (*always(CloseDelimited()), *always(Header("Content-Length", "9" * 30))),
-            tuple(Reason), permanent=None, most=3),
+            tuple(Reason), permanent=None, most=2 * PUSHED),
         Row("a listing in gzip", (Fault(Gzipped(), on=LISTED),), most=3, held={SECOND: A}),
     ]  # fmt: skip
 

@@ -21,6 +21,7 @@ from tests.servers.faults import (
 )
 from tests.servers.objects import Entry, listing_xml
 
+from .rows_answers import TURNED_AWAY
 from .stage import KEY, LISTED, SECOND, A, B, Objects, Row, record
 
 BAD: Final = (Reason.BAD_LISTING,)
@@ -61,7 +62,7 @@ def _listings() -> list[Row]:
         faults = listed(again, once=True) + (listed(Chunked()) if "chunked" in name else ())
         rows.append(Row(f"listing {name}, then good", faults, most=5, held=IN_SECOND))
     rows += [
-        Row("listing 503 for ever", listed(status(503)), (Reason.BUSY,), most=9, held=IN_SECOND),
+        Row("listing 503 for ever", listed(status(503)), (Reason.BUSY,), most=1 + TURNED_AWAY, held=IN_SECOND),
         Row("listing 403 for ever", listed(status(403)), (Reason.REFUSED,), most=3, held=IN_SECOND),
         Row("listing in pages of one", held={**IN_SECOND, **TEXTS, "PMC1.3/b.jpg": B}, server={"page_size": 1}, most=7),
         Row("the second page is bad once", (Fault(html_page(), on="[?]*token=1"),), BAD, most=8,

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
+from unittest.mock import patch
+
+from tenacity import wait_random_exponential
 
 from roco_async import FetchConfig, Fetcher, ImageRecord, Outcome, Reason, Status
 from tests.servers.faults import Fault
@@ -99,14 +103,27 @@ def files_below(folder: Path) -> set[str]:
     return {name for name in names if not (name.startswith(".roco/journal/") and name.endswith(".jsonl"))}
 
 
+@contextmanager
+def short_waits() -> Iterator[None]:
+    """Wait a tenth as long between two tries of an item as it would; how long that is is held by test_waits.py."""
+
+    def shorter(*, multiplier: float, max: float) -> wait_random_exponential:
+        return wait_random_exponential(multiplier=multiplier / 10, max=max / 10)
+
+    with patch("roco_async.transfer.budget.wait_random_exponential", shorter):
+        yield
+
+
 async def play(row: Row, out: Path) -> Played:
     """Fetch the row's image and three beside it from a server that does what the row says."""
     config = {"connections": 8, "attempts": 3, "timeout": 0.4, "outage": 1.0, **row.config}
     options = dict(row.server)
     async with ScriptedServer({**row.held, **BESIDE_OBJECTS}, *row.faults, **options) as server:  # type: ignore[arg-type]
         began = time.monotonic()
-        async with Fetcher(FetchConfig(out=out, cloud_url=server.base, **config)) as fetcher:  # type: ignore[arg-type]
-            report = [outcome async for outcome in fetcher.iter_fetch([row.wanted, *BESIDE])]
+        made = FetchConfig(out=out, cloud_url=server.base, **config)  # type: ignore[arg-type]
+        with short_waits():
+            async with Fetcher(made) as fetcher:
+                report = [outcome async for outcome in fetcher.iter_fetch([row.wanted, *BESIDE])]
         seconds = time.monotonic() - began
         beside = {item.id for item in BESIDE}
         (own,) = [outcome for outcome in report if outcome.record.id not in beside]

@@ -19,7 +19,7 @@ from tests.servers.ports import free_port
 from tests.servers.scripted import ScriptedServer
 from tests.servers.tls import Authority
 
-from .stage import files_below, picture, record
+from .stage import files_below, picture, record, short_waits
 
 
 def bucket(count: int, size: int = 3000) -> dict[str, bytes]:
@@ -53,12 +53,13 @@ def all_there(out: Path, count: int) -> bool:
 )
 async def test_nobody_has_to_find_the_right_number(bound: dict[str, int], tmp_path: Path) -> None:
     """A server that takes a few at once gets all images out to a client that was told no number, in few requests."""
-    async with ScriptedServer(bucket(60), Fault(Trickle(1500, 0.005)), **bound) as server:  # type: ignore[arg-type]
-        report = await fetch(server.base, tmp_path, 60, attempts=3)
+    async with ScriptedServer(bucket(40), Fault(Trickle(1500, 0.002)), **bound) as server:  # type: ignore[arg-type]
+        with short_waits():
+            report = await fetch(server.base, tmp_path, 40, attempts=3)
         requests, refused = len(server.requests), server.refused
     assert report.reasons == {}
-    assert all_there(tmp_path, 60)
-    assert requests + refused < 4 * 60
+    assert all_there(tmp_path, 40)
+    assert requests + refused < 4 * 40
 
 
 @pytest.mark.parametrize("does", [status(503), status(429), Reset(), Close(), Late()], ids=str)
@@ -73,13 +74,13 @@ async def test_random_push_back_loses_nothing(does: Fault, tmp_path: Path) -> No
 
 
 async def test_an_outage_is_waited_out(tmp_path: Path) -> None:
-    """Two seconds without the server, in the middle of a run, cost no image and no attempt."""
+    """A second without the server, in the middle of a run, costs no image and no attempt."""
     async with ScriptedServer(bucket(60), Fault(Trickle(500, 0.02))) as server:
         run = asyncio.create_task(fetch(server.base, tmp_path, 60, attempts=2, connections=4))
         while sum(one.whole for one in server.requests) < 10:
             await asyncio.sleep(0.005)
         await server.pause()
-        await asyncio.sleep(2)
+        await asyncio.sleep(1)
         assert not run.done()
         back = time.monotonic()
         await server.resume()
@@ -91,21 +92,21 @@ async def test_an_outage_is_waited_out(tmp_path: Path) -> None:
 
 
 async def test_one_probe_asks_while_the_host_is_busy_for_all(tmp_path: Path) -> None:
-    """While every request is turned away for two seconds, few are made, and afterwards all images come."""
+    """While every request is turned away for a second, few are made, and afterwards all images come."""
     async with ScriptedServer(bucket(60), Fault(Trickle(500, 0.01))) as server:
         run = asyncio.create_task(fetch(server.base, tmp_path, 60, attempts=2, connections=8))
         while sum(one.whole for one in server.requests) < 10:
             await asyncio.sleep(0.005)
         server.script.add(Fault(status(503)))
         began = len(server.requests)
-        await asyncio.sleep(2)
+        await asyncio.sleep(1)
         asked = len(server.requests) - began
         assert not run.done()
         server.script.clear()
         report = await run
     assert report.reasons == {}
     assert all_there(tmp_path, 60)
-    assert asked < 40
+    assert asked < 30
 
 
 async def test_an_outage_that_is_too_long_ends_the_work_of_the_host(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.servers.packages import DrawnMirror
 from tests.servers.scripted import ScriptedServer
 from tests.servers.scripted_ftp import ScriptedFtp
 
-from .stage import command, content, fetch, package, path_of, record, settings, write_split
+from .stage import command, content, fetch, files_below, package, path_of, record, settings, write_split
 
 FILLERS: Final = (20_000, 60_000, 150_000, 400_000)
 
@@ -100,6 +100,18 @@ async def test_several_records_may_want_one_member(tmp_path: Path) -> None:
     assert all(one.path is not None and one.path.read_bytes() == content(1) for one in outcomes)
 
 
+async def test_one_member_for_a_good_and_a_bad_folder(tmp_path: Path) -> None:
+    """Of two records that want one member the one with a folder that cannot be is UNSAFE, and the other one comes."""
+    records = [record(1), record(1, folder="f" * 300)]
+    async with (
+        ScriptedServer({path_of(1): package(1)}) as server,
+        Fetcher(settings(server.base, tmp_path)) as fetcher,
+    ):
+        outcomes = [outcome async for outcome in fetcher.iter_fetch(records)]
+    assert sorted(str(one.reason) for one in outcomes) == ["None", "UNSAFE"]
+    assert files_below(tmp_path) == {"images/IMG_1_a.jpg"}
+
+
 async def test_both_splits_share_a_package(tmp_path: Path) -> None:
     """The command line fetches two groups of which one article is in both, asks for it once, and exits 0."""
     write_split(tmp_path / "data", "test/radiology", [("ROCO_1", path_of(1), "a.jpg"), ("ROCO_2", path_of(2), "a.jpg")])
@@ -118,24 +130,12 @@ async def test_both_splits_share_a_package(tmp_path: Path) -> None:
     assert (tmp_path / "data/train/radiology/images/ROCO_3.jpg").read_bytes() == content(1, "b.jpg")
 
 
-async def test_a_package_that_is_not_there(tmp_path: Path) -> None:
-    """A 404 is a permanent loss of that article's pictures, is asked once, and costs no other article anything."""
-    async with ScriptedServer({path_of(2): package(2)}) as server:
-        outcomes = await fetch(server.base, tmp_path, [record(1), record(1, "b.jpg"), record(2)])
-        assert len(server.requests) == 2
-    assert [str(outcomes[name].reason) for name in ("IMG_1_a", "IMG_1_b", "IMG_2_a")] == [
-        "NOT_FOUND",
-        "NOT_FOUND",
-        "None",
-    ]
-
-
 @pytest.mark.parametrize(
     "path",
     ["../a.tar.gz", "a/../../b.tar.gz", "/a.tar.gz", "a//b.tar.gz", "a\\b.tar.gz", "a\nb.tar.gz", "\udc80.tar.gz", "."],
 )
-async def test_a_path_that_leads_elsewhere(path: str, tmp_path: Path) -> None:
-    """A package path that goes up, is absolute or cannot be sent is UNSAFE without a request, and ends no run."""
+async def test_a_path_that_leads_elsewhere_is_not_kept(path: str, tmp_path: Path) -> None:
+    """With `-k` a package path that goes up, is absolute or cannot be sent makes no file in or out of the folder."""
     async with ScriptedServer({path_of(2): package(2)}) as server:
         outcomes = await fetch(
             server.base, tmp_path, [record(1, package_path=path), record(2)], keep_packages=tmp_path / "k"
@@ -144,3 +144,4 @@ async def test_a_path_that_leads_elsewhere(path: str, tmp_path: Path) -> None:
     assert outcomes["IMG_1_a"].reason is not None
     assert outcomes["IMG_1_a"].reason.name == "UNSAFE"
     assert outcomes["IMG_2_a"].status is Status.FETCHED
+    assert files_below(tmp_path) == {"images/IMG_2_a.jpg", f"k/{path_of(2)}"}

@@ -171,6 +171,26 @@ class Late(Behaviour):
 
 
 @dataclass(frozen=True)
+class Vanish(Behaviour):
+    """After so many bytes of the body (None: after the whole answer) the peer is gone: no FIN, no RST, no ACK."""
+
+    after: int | None = None
+
+    def bend(self, reply: Reply) -> None:
+        reply.vanishes = -1 if self.after is None else self.after
+
+
+@dataclass(frozen=True)
+class Interim(Behaviour):
+    """Answers with these statuses, 100, 102, 103, come before the answer."""
+
+    codes: tuple[int, ...]
+
+    def bend(self, reply: Reply) -> None:
+        reply.interim = self.codes
+
+
+@dataclass(frozen=True)
 class CloseDelimited(Behaviour):
     """No Content-Length: the body ends with the connection."""
 

@@ -82,6 +82,8 @@ class Reply:
         cut: body bytes after which the connection ends, and whether by RST.
         stall: body bytes after which nothing comes for so many seconds; None for ever.
         pace: at most so many bytes, each so many seconds.
+        interim: statuses of answers that come before this one (RFC 9110 §15.2).
+        vanishes: body bytes after which the peer is gone without a word; -1 after the whole answer.
     """
 
     status: int
@@ -94,6 +96,8 @@ class Reply:
     cut: tuple[int, bool] | None = None
     stall: tuple[int, float | None] | None = None
     pace: tuple[int, float] | None = None
+    interim: tuple[int, ...] = ()
+    vanishes: int | None = None
 
     def header(self, name: str, value: str | None) -> None:
         """Set a header in the place of all of that name; None takes it away."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import fcntl
 import socket
 import ssl
@@ -31,6 +32,8 @@ from .faults import Fault, Script
 from .objects import Bucket, Reply, StoredObject, answer, error, listing, not_found, slow_down
 
 PIECE: Final = 256 * 1024
+_ATTACH_FILTER: Final = 26  # SO_ATTACH_FILTER of Linux, socket(7)
+_DROP_ALL: Final = struct.pack("HBBI", 6, 0, 0, 0)  # BPF: return 0 bytes of every packet
 T = TypeVar("T")
 
 
@@ -76,6 +79,14 @@ class _Connection:
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
+    async def vanish(self) -> None:
+        """Hear nothing more and say nothing more, not even an ACK, as a machine that lost its power; never returns."""
+        await self.wait_delivered()
+        program = ctypes.create_string_buffer(_DROP_ALL)
+        wire = self.writer.get_extra_info("socket")
+        wire.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))
+        await asyncio.Event().wait()
+
     async def send(self, data: bytes | memoryview) -> None:
         self.writer.write(data)
         await self.writer.drain()
@@ -95,7 +106,7 @@ class _Connection:
 
 
 class ScriptedServer:
-    """An S3-like bucket on a free port of 127.0.0.1.
+    """An S3-like bucket on a free port of 127.0.0.1 or ::1.
 
     Args:
         objects: what the bucket holds; bytes get S3's headers, with their md5 as ETag.
@@ -105,6 +116,7 @@ class ScriptedServer:
         max_requests: with so many being answered, the next one gets 503 SlowDown.
         max_connections: with so many open, the next one is reset.
         tls: serve HTTPS with it; see tls.py.
+        host: where to listen.
     """
 
     def __init__(
@@ -116,6 +128,7 @@ class ScriptedServer:
         max_requests: int | None = None,
         max_connections: int | None = None,
         tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self.bucket = Bucket(objects)
         self.script = Script(faults)
@@ -124,6 +137,7 @@ class ScriptedServer:
         self.max_requests = max_requests
         self.max_connections = max_connections
         self.tls = tls
+        self.host = host
         self.port = 0
         self.requests: list[Request] = []
         self.connections = self.peak_requests = self.peak_connections = self.refused = 0
@@ -135,7 +149,8 @@ class ScriptedServer:
     @property
     def base(self) -> str:
         """The bucket's base URL, with a slash at its end."""
-        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}{self.base_path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http{'s' if self.tls else ''}://{host}:{self.port}{self.base_path}"
 
     def url(self, key: str) -> str:
         return self.base + quote(key, safe="/")
@@ -185,9 +200,9 @@ class ScriptedServer:
 
     def _reserve(self) -> None:
         """Bind without listening: a connection is refused, and nobody else gets the port."""
-        self._place = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._place = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET, socket.SOCK_STREAM)
         self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._place.bind(("127.0.0.1", self.port))
+        self._place.bind((self.host, self.port))
         self.port = self._place.getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -273,7 +288,10 @@ class ScriptedServer:
             raise _Ends
         request.status = reply.status
         body = b"" if request.method == "HEAD" else reply.body
-        head = _head(reply)
+        head = b"".join(b"HTTP/1.1 %d Interim\r\nLink: </x>\r\n\r\n" % code for code in reply.interim) + _head(reply)
+        if reply.vanishes is not None and reply.vanishes >= 0:
+            await connection.send(head + body[: reply.vanishes])
+            await connection.vanish()
         if reply.cut is reply.stall is reply.pace is None and reply.framing != "chunked":
             await connection.send(head + body if len(body) < PIECE else head)
             if len(body) >= PIECE:
@@ -283,6 +301,8 @@ class ScriptedServer:
             await connection.send(head)
             await self._deliver_slowly(connection, request, reply, body)
         request.whole = True
+        if reply.vanishes is not None:
+            await connection.vanish()
 
     async def _deliver_slowly(self, connection: _Connection, request: Request, reply: Reply, body: bytes) -> None:
         """Send the body in pieces that end exactly where something happens."""

@@ -4,6 +4,8 @@
         ...  # server.url("a.tar.gz")
     assert server.verbs() == ["USER", "PASS", "TYPE", "SIZE", "MDTM", "EPSV", "RETR"]
 
+What goes wrong with one file only is said by `faults`, see ftp_faults.py.
+
 Without faults it answers as vsftpd does (tests/contract/test_ftp.py).
 """
 
@@ -13,40 +15,16 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from enum import Enum
+from fnmatch import fnmatchcase
 from itertools import count
-from typing import Final, Self
+from typing import Self
 from urllib.parse import quote
 
+from .ftp_faults import WHOLE, Answer, Data, Endless, FtpFault, Put, Said, Sent, Silence
 
-class Silence(Enum):
-    """What takes the place of a reply."""
-
-    NEVER = "no reply, and the connection stays"
-    CLOSED = "the control connection ends"
-
-
-Answer = str | Silence | None
-"""A reply line, a silence, or None for what the server would say by itself."""
-
-
-@dataclass(frozen=True)
-class Data:
-    """How a data connection fails: after so many bytes it is `cut` (426), `reset` (426) or says nothing (`stall`).
-
-    `silently` sends no reply after it; `refused` announces a port where nobody listens.
-    """
-
-    cut: int | None = None
-    reset: int | None = None
-    stall: int | None = None
-    silently: bool = False
-    refused: bool = False
-
-
-WHOLE: Final = Data()
+__all__ = ["Data", "ScriptedFtp", "Silence"]
 
 
 class _Leaves(Exception):
@@ -60,6 +38,7 @@ class ScriptedFtp:
         files: content by path, as bytes of the URL decode to UTF-8.
         script: for a verb, `greeting` or `end` (the reply after a transfer): what is said instead, one for each time.
         data: how each data connection in turn fails; later ones do not.
+        faults: what goes wrong with single files; goes before `script` and `data`.
         lacks: verbs that are answered 502.
         most: control connections at once; one more is greeted by 421.
         pasv_address: what a reply to PASV says.
@@ -74,6 +53,7 @@ class ScriptedFtp:
         *,
         script: Mapping[str, Iterable[Answer]] | None = None,
         data: Iterable[Data] = (),
+        faults: Iterable[FtpFault] = (),
         lacks: Iterable[str] = (),
         most: int | None = None,
         pasv_address: str = "127.0.0.1",
@@ -85,6 +65,8 @@ class ScriptedFtp:
         self._files = {path: (content, next(self._moments)) for path, content in files.items()}
         self._script: dict[str, Iterator[Answer]] = {verb: iter(answers) for verb, answers in (script or {}).items()}
         self._data = iter(data)
+        self._faults = tuple(faults)
+        self._met: Counter[tuple[int, str]] = Counter()
         self.lacks = frozenset(lacks)
         self._most = most
         self.pasv_address = pasv_address
@@ -106,9 +88,12 @@ class ScriptedFtp:
     def url(self, path: str) -> str:
         return self.base + quote(path, safe="/")
 
-    def put(self, path: str, content: bytes) -> None:
-        """Store under the path with a later time."""
-        self._files[path] = (content, next(self._moments))
+    def put(self, path: str, content: bytes | None) -> None:
+        """Store under the path with a later time; None deletes."""
+        if content is None:
+            self._files.pop(path, None)
+        else:
+            self._files[path] = (content, next(self._moments))
 
     def file(self, path: str) -> tuple[bytes, int] | None:
         return self._files.get(path)
@@ -117,11 +102,33 @@ class ScriptedFtp:
         """Return the verbs that came, of one connection or of all."""
         return [line.partition(" ")[0] for number, line in self.commands if connection in (None, number)]
 
-    def instead(self, verb: str) -> Answer:
-        return next(self._script.get(verb, iter(())), None)
+    def instead(self, verb: str, path: str) -> Said | None:
+        """Return what is said in place of the right reply, and change the files as the faults say."""
+        said: Said | None = None
+        for fault in self._struck(verb, path):
+            if isinstance(fault, Put):
+                self.put(path, fault.content)
+            elif isinstance(fault, Said):
+                said = said or fault
+        if said is None and (answer := next(self._script.get(verb, iter(())), None)) is not None:
+            said = Said(verb, answer)
+        return said
+
+    def data_of(self, path: str) -> Data:
+        struck = [fault.data for fault in self._struck("data", path) if isinstance(fault, Sent)]
+        return struck[0] if struck else self.next_data()
 
     def next_data(self) -> Data:
         return next(self._data, WHOLE)
+
+    def _struck(self, verb: str, path: str) -> list[FtpFault]:
+        struck = []
+        for number, fault in enumerate(self._faults):
+            if fault.verb == verb and fnmatchcase(path, fault.on):
+                self._met[number, path] += 1
+                if fault.strikes(self._met[number, path]):
+                    struck.append(fault)
+        return struck
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, self.host, 0)
@@ -169,6 +176,7 @@ class _Session:
     ) -> None:
         self._server, self._number, self._reader, self._writer = server, number, reader, writer
         self._offset = 0
+        self._path = ""
         self._listener: asyncio.Server | None = None
         self._accepted: asyncio.Future[asyncio.StreamWriter] | None = None
         self._fault = WHOLE
@@ -188,32 +196,52 @@ class _Session:
             await self._drop_data()
 
     async def _say(self, verb: str, reply: str) -> bool:
-        """Send the reply or what the script has instead; return whether it was the reply."""
-        instead = self._server.instead(verb)
-        if instead is Silence.CLOSED:
+        """Send the reply or what stands in its place; return whether the command has its effect."""
+        return await self._say_so(self._server.instead(verb, self._path), reply)
+
+    async def _say_so(self, instead: Said | None, reply: str) -> bool:
+        said = reply if instead is None else instead.reply
+        if said is Silence.CLOSED:
             raise _Leaves
-        if instead is Silence.NEVER:
-            return False
-        self._writer.write(f"{instead or reply}\r\n".encode("latin-1"))
+        if isinstance(said, Endless):
+            while True:
+                await self._write(said.text)
+                await asyncio.sleep(said.pause)
+        if isinstance(said, str):
+            if instead is not None and self._listener is not None and self._listener.sockets:
+                port = self._listener.sockets[0].getsockname()[1]
+                for name, number in {"{port}": port, "{high}": port // 256, "{low}": port % 256}.items():
+                    said = said.replace(name, str(number))
+            await self._write(f"{said}\r\n")
+        return instead is None or instead.does
+
+    async def _write(self, text: str) -> None:
+        self._writer.write(text.encode("latin-1"))
         await self._writer.drain()
-        return instead is None
 
     async def _obey(self, verb: str, argument: str) -> None:
         server = self._server
         offset, self._offset = self._offset, 0
-        found = server.file(argument)
+        if verb in ("SIZE", "MDTM", "RETR"):
+            self._path = argument
         if not self._logged_in and verb not in ("USER", "PASS"):
-            self._writer.write(b"530 Please login with USER and PASS.\r\n")
-        elif verb in server.lacks:
-            self._writer.write(f"502 {verb} is not implemented\r\n".encode())
-        elif verb == "REST":
-            if await self._say(verb, "350 From there"):
+            await self._write("530 Please login with USER and PASS.\r\n")
+            return
+        if verb in server.lacks:
+            await self._write(f"502 {verb} is not implemented\r\n")
+            return
+        instead = server.instead(verb, self._path)
+        found = server.file(argument)
+        if verb == "REST":
+            if await self._say_so(instead, "350 From there"):
                 self._offset = int(argument)
         elif verb == "RETR" and found:
-            if await self._say(verb, f"150 Opening data connection ({len(found[0])} bytes)."):
+            if await self._say_so(instead, f"150 Opening data connection ({len(found[0])} bytes)."):
                 await self._send(found[0][offset:])
         else:
-            await self._say(verb, await self._reply(verb, argument, found))
+            reply = await self._reply(verb, argument, found)
+            if await self._say_so(instead, reply) and verb == "USER" and instead is not None:
+                self._logged_in = True
 
     async def _reply(self, verb: str, argument: str, found: tuple[bytes, int] | None) -> str:
         match verb:
@@ -240,7 +268,7 @@ class _Session:
 
     async def _listen(self) -> int:
         await self._drop_data()
-        self._fault = self._server.next_data()
+        self._fault = self._server.data_of(self._path)
         accepted: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
 
         async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -262,13 +290,22 @@ class _Session:
         ends = [place for place in (fault.cut, fault.reset, fault.stall) if place is not None]
         part = content[: ends[0]] if ends else content
         reply = "226 Transfer complete." if len(part) == len(content) else "426 Failure writing network stream."
+        if fault.leaves:
+            self._writer.close()
+        if fault.early:
+            await self._say("end", reply)
         try:
-            for start in range(0, len(part), 65536):
-                piece = part[start : start + 65536]
+            step, pause = fault.pace
+            for start in range(0, len(part), step):
+                piece = part[start : start + step]
                 writer.write(piece)
                 await writer.drain()
                 self._server.sent += len(piece)
-            if fault.stall is not None:
+                if pause:
+                    await asyncio.sleep(pause)
+            if fault.lingers:
+                await self._say("end", reply)
+            if fault.stall is not None or fault.lingers:
                 await asyncio.Event().wait()
             if fault.reset is not None:
                 await asyncio.sleep(0.05)  # what was written is to arrive before the reset
@@ -281,7 +318,7 @@ class _Session:
         except ConnectionError:
             reply = "426 Failure writing network stream."
         await self._drop_data()
-        if not fault.silently:
+        if not fault.silently and not fault.early:
             await self._say("end", reply)
 
     async def _drop_data(self) -> None:

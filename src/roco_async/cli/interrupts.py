@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from .words import say
 
 _GRACE: Final = 4.0
-"""Seconds for what is in flight; with the stop itself it stays under five."""
+"""Seconds for what is in flight after the first signal."""
 
-_LAST_RESORT: Final = 1.5
+_LAST_RESORT: Final = 1.0
+"""Seconds for the stop itself: a disk that hangs holds a thread, and nothing but the process's end lets go of it."""
 
 
 class Interrupted(Exception):
@@ -43,6 +45,7 @@ class Interrupts:
         self._task = asyncio.current_task()
         self._timers: list[asyncio.TimerHandle] = []
         self._heard: list[signal.Signals] = []
+        self._unanswered: float | None = None
 
     def watch(self, run: Drains) -> None:
         """Drain this run at the first signal."""
@@ -54,6 +57,7 @@ class Interrupts:
             if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
                 continue
             loop.add_signal_handler(number, self._on_signal, number)
+            signal.signal(number, self._on_interruption)  # beside the loop's own ear, which is a descriptor
             self._heard.append(number)
         return self
 
@@ -67,6 +71,8 @@ class Interrupts:
                 signal.signal(number, signal.SIG_IGN)  # the code of the first is settled; the account is still told
         for timer in self._timers:
             timer.cancel()
+        if self.code is not None:
+            loop.call_later(_LAST_RESORT, os._exit, self.code)  # asyncio.run waits for threads, which may hang
         if self.code is not None and isinstance(error, asyncio.CancelledError):
             self.stopped()
             raise Interrupted(self.code) from None
@@ -76,15 +82,29 @@ class Interrupts:
         assert self._task is not None
         self._task.uncancel()
 
+    def _on_interruption(self, number: int, _: object) -> None:
+        """End the process where the loop has not answered an earlier signal: a reader that does not read holds it."""
+        now = time.monotonic()
+        if self._unanswered is None:
+            self._unanswered = now
+        elif now - self._unanswered > _LAST_RESORT:
+            os._exit(self.code or 128 + number)
+
     def _on_signal(self, number: signal.Signals) -> None:
         assert self._task is not None
+        self._unanswered = None
         loop = asyncio.get_running_loop()
         if self.code is None:
             self.code = 128 + number
             if self._run is not None:
                 say("Stopping: what is in flight is finished; once more to stop at once.")
                 self._run.drain()
-                self._timers.append(loop.call_later(_GRACE, self._task.cancel))
+                self._timers.append(loop.call_later(_GRACE, self._stop))
                 return
+        self._stop()
+
+    def _stop(self) -> None:
+        assert self._task is not None
+        assert self.code is not None
         self._task.cancel()
-        self._timers.append(loop.call_later(_LAST_RESORT, os._exit, self.code))
+        self._timers.append(asyncio.get_running_loop().call_later(_LAST_RESORT, os._exit, self.code))

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -22,6 +21,7 @@ from ..archive.gunzip import Gunzip
 from ..archive.untar import Untar
 from ..errors import AnnotationsUnavailable, DiskRefused, TransferError
 from ..protocols import START, Body, Point, Transport
+from ..store import temps
 from ..transfer.budget import Budget
 from ..transfer.loop import transfer
 from .upstream import BLOBS, COMMIT, blob_hash
@@ -68,7 +68,7 @@ class TarballReceiver:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._temp = root.with_name(f".{root.name}-{os.getpid()}-{secrets.token_hex(4)}")
+        self._temp = root.with_name(f"{temps.prefix()}0.part")
         self._forget()
 
     def _forget(self) -> None:
@@ -90,6 +90,7 @@ class TarballReceiver:
         return False  # every byte is wanted
 
     async def begin(self, body: Body) -> None:
+        await self._off_the_loop(temps.sweep, os.fspath(self._temp.parent))
         self._validator = body.validator
 
     async def feed(self, chunk: bytes) -> bool:

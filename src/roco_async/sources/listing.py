@@ -13,6 +13,9 @@ _MD5_ETAG = re.compile(r'"?([0-9a-fA-F]{32})"?')
 _DOCUMENTS: Final = (".xml", ".nxml", ".txt", ".pdf", ".json")
 """Suffixes of an article's own text; what else it has are media."""
 
+_CODINGS: Final = ("UTF-8", "UTF-16", "US-ASCII", "ISO-8859-1")
+"""What expat reads by itself. For any other it would have Python look for a codec by the name that the server gave."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -35,7 +38,7 @@ def parse_page(content: bytes) -> Page:
     """Read one ListBucketResult; element names count without their namespace, as look-alikes have others.
 
     Raises:
-        BadListing: it is something else, broken, or has a DOCTYPE.
+        BadListing: it is something else, broken, in an odd coding, or has a DOCTYPE.
 
     Example:
         >>> parse_page(b"<ListBucketResult><Contents><Key>PMC1.1/a.jpg</Key></Contents></ListBucketResult>").entries
@@ -44,7 +47,7 @@ def parse_page(content: bytes) -> Page:
     reader = _Reader()
     try:
         reader.parser.Parse(content, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two: an unknown encoding
+    except expat.ExpatError as error:
         raise BadListing(f"the listing is no XML: {error}", operation="list") from error
     return reader.page
 
@@ -62,7 +65,12 @@ class _Reader:
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text.append
+        self.parser.XmlDeclHandler = self._declaration
         self.parser.StartDoctypeDeclHandler = self._doctype
+
+    def _declaration(self, _: str, coding: str | None, __: int) -> None:
+        if coding is not None and coding.upper() not in _CODINGS:
+            raise BadListing(f"the listing is in {coding}", operation="list")
 
     def _doctype(self, *_: object) -> None:
         raise BadListing("the listing has a DOCTYPE", operation="list")

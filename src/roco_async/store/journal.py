@@ -121,9 +121,9 @@ def _joined(before: Row, row: Row) -> Row:
 
 
 _PLAIN: Final = re.compile(
-    rb'\{"t":([0-9]{1,15}(?:\.[0-9]{1,9})?),"folder":"([ !#-\[\]-~]*)","file":"([ !#-\[\]-~]*)",'
-    rb'"status":"FETCHED","bytes":([0-9]{1,15}),"md5":"([0-9a-f]{32})",'
-    rb'"verified":(?:null|"[a-z0-9]+"),"source":"[a-z]+","url":"[ !#-\[\]-~]*","attempts":[0-9]+\}$'
+    rb'\{"t":((?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,9})?),"folder":"([ !#-\[\]-~]*)","file":"([ !#-\[\]-~]*)",'
+    rb'"status":"FETCHED","bytes":(0|[1-9][0-9]{0,14}),"md5":"([0-9a-f]{32})",'
+    rb'"verified":(?:null|"[a-z0-9]+"),"source":"[a-z]+","url":"[ !#-\[\]-~]*","attempts":(?:0|[1-9][0-9]{0,8})\}$'
 )
 """A row of an image that came, as `rows_of` writes it where nothing had to be escaped: nearly all are so, and `json`
 takes twice as long."""

@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import socket
 import stat
 import time
@@ -48,7 +49,9 @@ def scan(folder: str) -> dict[str, int]:
         for entry in entries:
             name = entry.name
             if name.startswith(_START) and (temp := _NAME.fullmatch(name)):
-                _remove_if_dead(entry, temp)
+                with contextlib.suppress(OSError):
+                    if _is_left(entry, temp):
+                        os.unlink(entry.path)
                 continue
             try:
                 found = entry.stat()
@@ -59,14 +62,19 @@ def scan(folder: str) -> dict[str, int]:
     return sizes
 
 
-def _remove_if_dead(entry: os.DirEntry[str], temp: re.Match[str]) -> None:
-    with contextlib.suppress(OSError):
-        if temp["host"] == host():
-            dead = not _is_alive(int(temp["pid"]), int(temp["time"]))
-        else:
-            dead = time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY
-        if dead:
-            os.unlink(entry.path)
+def sweep(folder: str) -> None:
+    """Remove the temporary folders in a folder that dead runs left there; blocks."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            temp = _NAME.fullmatch(entry.name)
+            if temp and entry.is_dir(follow_symlinks=False) and _is_left(entry, temp):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _is_left(entry: os.DirEntry[str], temp: re.Match[str]) -> bool:
+    if temp["host"] == host():
+        return not _is_alive(int(temp["pid"]), int(temp["time"]))
+    return time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY
 
 
 def _is_alive(pid: int, named_at: int) -> bool:

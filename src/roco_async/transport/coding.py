@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from ..errors import Broken, Damaged
 
 _INFLATE_STEP: Final = 256 * 1024
+_MAGIC: Final = b"\x1f\x8b"
+"""How a member of a gzip begins; it may have several (RFC 1952 §2.2)."""
 
 
 def is_gzip(url: str) -> bool:
@@ -38,12 +40,22 @@ async def decoded(chunks: AsyncIterator[bytes], coding: str, url: str) -> AsyncI
     if coding not in ("gzip", "x-gzip", "deflate"):
         raise Damaged(f"Content-Encoding {coding} that nobody asked for", operation="GET", url=url)
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    behind = b""
     try:
         async for chunk in chunks:
-            piece = inflate.decompress(chunk, _INFLATE_STEP)
-            while piece:
-                yield piece
-                piece = inflate.decompress(inflate.unconsumed_tail, _INFLATE_STEP)
+            rest = behind + chunk
+            while True:
+                if inflate.eof:
+                    if not rest.startswith(_MAGIC):
+                        behind = rest[: len(_MAGIC)]  # too few bytes to tell, or nothing that anybody wants
+                        break
+                    inflate, behind = zlib.decompressobj(zlib.MAX_WBITS | 32), b""
+                piece = inflate.decompress(rest, _INFLATE_STEP)
+                if piece:
+                    yield piece
+                rest = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
+                if not rest and (inflate.eof or not piece):
+                    break
     except zlib.error as error:
         raise Damaged(f"Content-Encoding {coding} does not decode: {error}", operation="GET", url=url) from error
     if not inflate.eof:

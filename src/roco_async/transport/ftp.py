@@ -150,7 +150,8 @@ class _Control(aioftp.BaseClient):
         """
         self.in_step = False
         self.operation = command.partition(" ")[0] or ("greeting" if self.operation == "CONNECT" else TRANSFER)
-        waits = ("120",) if self.operation == "greeting" else ()  # "ready in nnn minutes"
+        # "ready in nnn minutes"; and marks that a server makes while it sends (RFC 959 §4.1.3, 110)
+        waits = {"greeting": ("120",), TRANSFER: ("1xx",)}.get(self.operation, ())
         try:
             async with asyncio.timeout(self._timeout if patience is None else patience):
                 reply = await self.command(command or None, expected, waits, censor_after)

@@ -62,7 +62,7 @@ def validator(headers: Mapping[str, str]) -> str | None:
         return etag if _STRONG_ETAG.fullmatch(etag) else None
     modified, date = headers.get("Last-Modified"), headers.get("Date")
     if modified and date:
-        with contextlib.suppress(ValueError, TypeError):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
             if (parsedate_to_datetime(date) - parsedate_to_datetime(modified)).total_seconds() >= 1:
                 return modified.strip()
     return None

@@ -42,6 +42,9 @@ PROJECT_URL: Final = "https://github.com/roco-async/roco_async"
 
 _MOST_REDIRECTS: Final = 10
 _ROUND_TRIPS: Final = 8
+_PATIENCE: Final = 3
+"""Times the timeout that all before a body may take: proxies, interim answers, redirects, heads that creep."""
+
 _ERROR_BODY: Final = 64 * 1024
 _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS})
 
@@ -76,6 +79,7 @@ class HttpTransport:
         self._owned = session is None
         self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=timeout, sock_read=timeout)
         self._headers = {"User-Agent": user_agent(), "Accept": "*/*", "Accept-Encoding": "identity"}
+        self.patience = _PATIENCE * timeout
         self._proxies: dict[tuple[str, str], str | None] = {}
         self._quickest: dict[str, float] = {}
 
@@ -177,17 +181,13 @@ class _Exchange:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            response = await self._transport.get(self._url, self._transport.request_headers(self._at))
+            async with asyncio.timeout(self._transport.patience):
+                response = await self._transport.get(self._url, self._transport.request_headers(self._at))
+                body = await self._body_of(response)
         except TransferError:
             raise
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise mapped(error, self._url, answered=False) from error
-        self._response = response
-        try:
-            body = await self._body(response)
-        except BaseException:
-            await self._close(whole=response.content.at_eof())
-            raise
         body.reconnect = self._transport.reconnect(response.url.raw_authority, loop.time() - began)
         return body
 
@@ -206,6 +206,14 @@ class _Exchange:
             response.release()
         else:
             response.close()
+
+    async def _body_of(self, response: aiohttp.ClientResponse) -> Body:
+        self._response = response
+        try:
+            return await self._body(response)
+        except BaseException:
+            await self._close(whole=response.content.at_eof())
+            raise
 
     async def _body(self, response: aiohttp.ClientResponse) -> Body:
         status = response.status
@@ -364,6 +372,9 @@ async def _read_out(response: aiohttp.ClientResponse) -> bytes:
             body += chunk
     except (aiohttp.ClientError, OSError):
         response.close()
+    except asyncio.CancelledError:
+        response.close()
+        raise
     if response.content.at_eof():
         response.release()
     else:

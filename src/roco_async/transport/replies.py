@@ -156,6 +156,6 @@ def refusal(code: str, text: str, *, operation: str, url: str) -> TransferError:
         return Broken(message, operation=operation, url=url, overload=False)
     if code in ("451", "452") or (code == "500" and not is_lacking(code, text)):
         return ServerError(message, operation=operation, url=url)
-    if code.startswith(("33", "50", "53", "55")) and operation != TRANSFER:
+    if (code.startswith(("33", "5")) or code == "430") and operation != TRANSFER:
         return Refused(message, operation=operation, url=url)
     return Broken(message, operation=operation, url=url)
