@@ -104,6 +104,18 @@ async def test_what_is_kept_is_asked_of_nobody(kept: Path, tmp_path: Path) -> No
     assert outcomes["IMG_2_a"].url == server.url(path_of(2))
 
 
+async def test_the_note_of_a_run_that_was_killed_at_its_end(kept: Path, tmp_path: Path) -> None:
+    """A run that was killed when the package just had its name leaves a note; the next run removes it."""
+    file = left_there(kept, b"", '"1"')
+    file.with_name(file.name + ".part").unlink()
+    file.write_bytes(WHOLE)
+    async with ScriptedServer({PATH: WHOLE}) as server:
+        outcomes = await fetch(server.base, tmp_path, [record(1)], keep_packages=kept)
+        assert server.requests == []
+    assert is_right(outcomes["IMG_1_a"], 1)
+    assert files_below(kept) == {PATH}
+
+
 async def test_a_kept_package_that_is_spoilt(kept: Path, tmp_path: Path) -> None:
     """A kept package that does not decode is fetched again, and takes its own place."""
     (kept / PATH).parent.mkdir(parents=True)

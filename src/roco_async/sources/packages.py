@@ -52,6 +52,8 @@ class PackageShelf(Shelf, Protocol):
 
     def kept_path(self, package_path: str) -> Path: ...
 
+    async def tidy(self, package_path: str) -> None: ...
+
     async def keeping(self, inner: PackageReceiver, package_path: str) -> Receiver: ...
 
 
@@ -136,7 +138,9 @@ class PackagesSource:
             kept = self._shelf.kept_path(package_path).absolute().as_uri()
             with contextlib.suppress(TransferError):  # not kept yet, or spoilt since: then it comes from the mirror
                 package = self._shelf.package(records)
-                return kept, await self._feed(kept, package, package, Budget(1))
+                results = await self._feed(kept, package, package, Budget(1))
+                await self._shelf.tidy(package_path)
+                return kept, results
             package = self._shelf.package(records, whole=True)
             return url, await self._feed(url, package, await self._shelf.keeping(package, package_path), budget)
 

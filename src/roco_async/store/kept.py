@@ -115,6 +115,8 @@ class KeptReceiver:
             self._file = open(self._part, "r+b" if self._offset else "w+b", buffering=0)  # noqa: SIM115 - open between chunks
         self._file.truncate(self._offset)
         self._file.seek(self._offset)
+        if self._offset:
+            return  # the note stands: written anew, it would be lost with a kill in the middle of that
         if self._validator is not None:
             with open(self._note, "w", encoding="utf-8") as note:
                 json.dump({"validator": self._validator, "size": self._size}, note)
@@ -145,6 +147,12 @@ class KeptReceiver:
         self._close()
         for path in (self._note, self._part):
             _unlink(path)
+
+
+def forget_note(path: str) -> None:
+    """Remove what is noted of a package that is kept, if the folder lets us; blocks."""
+    with contextlib.suppress(OSError):
+        os.unlink(path + ".part.json")
 
 
 def _unlink(path: str) -> None:

@@ -15,7 +15,7 @@ from .decide import Decision, decide, is_known_bad, wanted_md5
 from .files import Files, check_found
 from .image import ImageReceiver
 from .journal import Journal, Ledger, rows_of
-from .kept import KeptReceiver
+from .kept import KeptReceiver, forget_note
 from .layout import Layout, file_name
 from .naming import Casing, is_caseless
 from .package import PackageReceiver, Wish
@@ -206,6 +206,10 @@ class Shelf:
         """Where a package is kept: the mirror's tree below the folder for packages."""
         assert self._packages is not None
         return self._packages / package_path
+
+    async def tidy(self, package_path: str) -> None:
+        """Remove the note that a run left which was killed when the package just had its name."""
+        await self._files.call(forget_note, os.fspath(self.kept_path(package_path)))
 
     async def keeping(self, inner: PackageReceiver, package_path: str) -> KeptReceiver:
         """Make the receiver that keeps a package round the one of its members; it takes up what a killed run left."""

@@ -79,6 +79,15 @@ async def test_a_run_goes_on_where_another_was_broken(place: int, files: Files, 
     assert (tmp_path / "a.jpg").read_bytes() == content(1)
 
 
+async def test_the_note_of_what_is_resumed_stands(files: Files, tmp_path: Path, folder: Path) -> None:
+    """What is gone on with keeps its note as it is: a kill in the middle of writing it would cost the bytes."""
+    await carried(files, tmp_path, folder, Thing(WHOLE), [5000])
+    note = folder / "x" / "PMC1.tar.gz.part.json"
+    before = note.stat()
+    assert await carried(files, tmp_path, folder, Thing(WHOLE), [1000]) == [5000]
+    assert (note.stat().st_ino, note.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
 async def test_without_a_validator_nothing_is_left(files: Files, tmp_path: Path, folder: Path) -> None:
     """Bytes that no validator ties to a version are of no use to the next run."""
     await carried(files, tmp_path, folder, Thing(WHOLE, validator=None), [5000])
