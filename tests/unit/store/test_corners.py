@@ -1,0 +1,129 @@
+"""Where the store is seldom: garbage behind a cut archive, copies that a disk refuses, files that went meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from roco_async.errors import Broken, Damaged, DiskRefused, Unsafe
+from roco_async.records import ImageRecord
+from roco_async.store import temps
+from roco_async.store.files import Bodies, Files, Kept
+from roco_async.store.inventory import Inventory, Place
+from roco_async.store.package import PackageReceiver, Wish
+from roco_async.store.verify import State, Verifier, examine
+from tests.packages.stage import content, package
+from tests.servers.pictures import tiny_jpeg
+
+from .test_package import body, wishes
+
+WHOLE = package(1, before=2000)
+
+
+async def test_garbage_after_a_cut_tar(files: Files, tmp_path: Path) -> None:
+    """Garbage behind a gzip whose tar is cut is damage: that the wanted member is lacking is not said of it."""
+    cut = gzip.compress(gzip.decompress(WHOLE)[:1500], mtime=0) + b"garbage"
+    receiver = PackageReceiver(files, wishes(tmp_path, "a.jpg"))
+    await receiver.begin(body(len(cut)))
+    with pytest.raises(Damaged):
+        await receiver.feed(cut)
+    await receiver.discard()
+
+
+async def test_garbage_after_a_whole_package(files: Files, tmp_path: Path) -> None:
+    """A package that is wanted to its end is good with garbage behind it: archive and CRC were whole before that."""
+    padded = WHOLE + b"garbage"
+    receiver = PackageReceiver(files, wishes(tmp_path, "a.jpg"), whole=True)
+    await receiver.begin(body(len(padded)))
+    await receiver.feed(padded)
+    await receiver.finish()
+    (kept,) = receiver.results
+    assert isinstance(kept, Kept)
+    assert kept.verified == "crc"
+
+
+async def test_a_second_name_that_the_disk_does_not_take(files: Files, tmp_path: Path) -> None:
+    """Of two images of one member, one may have a folder that no disk can make; it alone is UNSAFE."""
+    record = ImageRecord("a", "PMC1", "a.jpg")
+    places = [tmp_path / ("long" * 100) / "a.jpg", tmp_path / "images" / "a.jpg"]
+    receiver = PackageReceiver(files, [Wish(record, str(place)) for place in reversed(places)])
+    await receiver.begin(body(len(WHOLE)))
+    await receiver.feed(WHOLE)
+    await receiver.finish()
+    assert [type(result) for result in receiver.results] == [Kept, Unsafe]
+    assert places[1].read_bytes() == content(1)
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+async def test_a_copy_that_the_disk_refuses(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full when a member is copied for its second image ends the run, and leaves no temporary file."""
+
+    def full(source: str, target: str) -> None:
+        Path(target).touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    receiver = PackageReceiver(files, [*wishes(tmp_path, "a.jpg"), *wishes(tmp_path / "2", "a.jpg")])
+    await receiver.begin(body(len(WHOLE)))
+    await receiver.feed(WHOLE)
+    with pytest.raises(DiskRefused):
+        await receiver.finish()
+    await receiver.discard()
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+async def test_a_commit_after_the_end(tmp_path: Path) -> None:
+    """A store that is closed takes no image any more, and says so."""
+    files = Files()
+    await files.aclose()
+    with pytest.raises(Broken):
+        await files.commit(Bodies(path=str(tmp_path / "a.jpg"), name="a.jpg", chunks=[b"x"], size=1))
+
+
+async def test_a_folder_that_no_disk_can_have(files: Files, tmp_path: Path) -> None:
+    """`verify` takes an image whose folder has too long a name for missing, not for an error."""
+
+    async def records() -> AsyncIterator[ImageRecord]:
+        yield ImageRecord("a", "PMC1", "a.jpg", folder="long" * 100)
+
+    inventory = Inventory(tmp_path, files)
+    await inventory.open()
+    (finding,) = [finding async for finding in Verifier(inventory).findings(records())]
+    assert finding.state is State.MISSING
+
+
+def test_a_file_that_went_meanwhile(tmp_path: Path) -> None:
+    """A file that was there at the look round and is not there when it is read is missing, not an error."""
+    finding = examine(ImageRecord("a", "PMC1", "a.jpg"), Place(str(tmp_path / "a.jpg"), 7, None))
+    assert finding.state is State.MISSING
+
+
+def test_temporary_files_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The temporary file of a process that may not be signalled is left alone: it lives."""
+
+    def forbidden(pid: int, number: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    name = temps.prefix().replace(f"-{os.getpid()}-", "-1-") + "0.part"
+    (tmp_path / name).touch()
+    monkeypatch.setattr(os, "kill", forbidden)
+    assert temps.scan(str(tmp_path)) == {}
+    assert (tmp_path / name).exists()
+    (tmp_path / name).unlink()
+
+
+def test_a_system_without_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody tells when a process began, one of that number counts as the one that made a temporary file."""
+    monkeypatch.setattr(temps, "_process_start", lambda _: None)
+    name = temps.prefix() + "0.part"
+    (tmp_path / name).touch()
+    (tmp_path / "a.jpg").write_bytes(tiny_jpeg())
+    assert set(temps.scan(str(tmp_path))) == {"a.jpg"}
+    assert (tmp_path / name).exists()
+    (tmp_path / name).unlink()
