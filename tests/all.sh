@@ -86,5 +86,6 @@ step 'ruff check' ruff check .
 step 'ruff format' ruff format --check .
 step 'mypy' mypy
 step 'imports' lint-imports
+step 'what an image costs (for eyes only)' python -m benchmarks.cost
 printf '== tests\n'
 exec python -X dev -W error -m pytest "$@"

@@ -86,7 +86,7 @@ class HeaderCrcMismatch(ArchiveFault, Damaged):
 class BadDeflate(ArchiveFault, Damaged):
     """zlib cannot go on (RFC 1951).
 
-    `offset` is where the input of its last call begins: the fault lies within 64 KiB after it, and what that call had
+    `offset` is where the input of its last call begins: the fault lies within 256 KiB after it, and what that call had
     decoded before the fault is lost.
     """
 

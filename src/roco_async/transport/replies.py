@@ -76,8 +76,12 @@ def _decoded(text: str) -> str:
 
 
 def readable(reply: str) -> str:
-    """Return a reply's text, one character a byte, as a person should see it: one line, not too long."""
-    return " ".join(reply.encode("latin-1", "replace").decode("utf-8", "replace").split())[:300]
+    """Return a reply's text, one character a byte, as a person should see it: one line, not too long.
+
+    What a terminal would take for a command of its own (ESC, BEL) is shown as unreadable.
+    """
+    text = " ".join(reply.encode("latin-1", "replace").decode("utf-8", "replace").split())[:300]
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def port_of_epsv(reply: str) -> int:

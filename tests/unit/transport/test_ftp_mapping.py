@@ -23,7 +23,7 @@ from roco_async.errors import (
     Unsafe,
 )
 from roco_async.transport.ftp import mapped
-from roco_async.transport.replies import TRANSFER, Account, address, fact, port_of_epsv, port_of_pasv, refusal
+from roco_async.transport.replies import TRANSFER, Account, address, fact, port_of_epsv, port_of_pasv, readable, refusal
 
 URL = "ftp://mirror.example/pub/a.tar.gz"
 
@@ -222,3 +222,8 @@ def test_bad_replies_to_pasv(reply: str) -> None:
 def test_facts(reply: str, expected: str | None) -> None:
     """Only digits count as a size or a time."""
     assert fact(reply) == expected
+
+
+def test_a_reply_commands_no_terminal() -> None:
+    """Escape sequences, bells and line breaks in a server's words come out as text of one line."""
+    assert readable("no\x1b[2J\x07 such\r\n file \xc3\xb6") == "no\ufffd[2J\ufffd such file ö"
