@@ -49,15 +49,15 @@ async def test_garbage_after_a_whole_package(files: Files, tmp_path: Path) -> No
 
 
 async def test_a_second_name_that_the_disk_does_not_take(files: Files, tmp_path: Path) -> None:
-    """Of two images of one member, one may have a folder that no disk can make; it alone is UNSAFE."""
+    """Of three images of one member, one may have a folder that no disk can make; it alone is UNSAFE."""
     record = ImageRecord("a", "PMC1", "a.jpg")
-    places = [tmp_path / ("long" * 100) / "a.jpg", tmp_path / "images" / "a.jpg"]
-    receiver = PackageReceiver(files, [Wish(record, str(place)) for place in reversed(places)])
+    folders = [tmp_path / "1", tmp_path / ("long" * 100), tmp_path / "3"]
+    receiver = PackageReceiver(files, [Wish(record, str(folder / "a.jpg")) for folder in folders])
     await receiver.begin(body(len(WHOLE)))
     await receiver.feed(WHOLE)
     await receiver.finish()
-    assert [type(result) for result in receiver.results] == [Kept, Unsafe]
-    assert places[1].read_bytes() == content(1)
+    assert [type(result) for result in receiver.results] == [Kept, Unsafe, Kept]
+    assert all((tmp_path / folder / "a.jpg").read_bytes() == content(1) for folder in "13")
     assert list(tmp_path.rglob("*.part")) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 from roco_async.errors import Broken
 from roco_async.transfer import hosts as hosts_module
 from roco_async.transfer.health import State
-from tests.unit.clock import Clock, settle
+from tests.unit.clock import Clock
 
 from .hosts import URL, Site, outcome, paced
 
@@ -46,13 +46,26 @@ async def test_who_left_gets_no_turn(clock: Clock) -> None:
     site = Site()
     transport, _ = await away(site, clock)
     waiting = [asyncio.create_task(outcome(transport, f"{URL}{letter}")) for letter in "abc"]
-    await settle()
+    await asyncio.sleep(0)  # they wait, and the timer of the probe has not come yet
     opened = len(site.opened)
     for task in waiting[:2]:
         task.cancel()
     site.down = False
     assert await waiting[2] == b"x"
     assert [url for _, url in site.opened[opened:]] == [f"{URL}c"]
+
+
+async def test_when_all_have_left(clock: Clock) -> None:
+    """A probe's moment that finds nobody waiting is no loss: the next that comes gets it."""
+    site = Site()
+    transport, host = await away(site, clock)
+    waiting = asyncio.create_task(outcome(transport, f"{URL}a"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.sleep(host.health.next_probe + 1 - asyncio.get_running_loop().time())
+    site.down = False
+    assert await outcome(transport, f"{URL}b") == b"x"
+    assert [url for _, url in site.opened[2:]] == [f"{URL}b"]
 
 
 async def test_what_failed_is_not_remembered_for_ever(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
