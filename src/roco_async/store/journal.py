@@ -15,6 +15,7 @@ import math
 import os
 import re
 import socket
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring_ascii
@@ -69,8 +70,10 @@ class Ledger:
             names = sorted(name for name in os.listdir(folder) if name.endswith(".jsonl"))
         except FileNotFoundError:
             return ledger
-        for name in names:
-            with open(os.path.join(folder, name), "rb") as lines:
+        for path in (os.path.join(folder, name) for name in names):
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                continue  # a pipe of that name would be waited for
+            with open(path, "rb") as lines:
                 for line in lines:
                     if plain := _PLAIN.match(line):
                         ledger._take_plain(plain)

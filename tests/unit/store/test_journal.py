@@ -189,6 +189,13 @@ def test_only_journals_are_read(tmp_path: Path) -> None:
     assert ledger_of(tmp_path).row("f", "a.jpg") is None
 
 
+@pytest.mark.timeout(10)
+def test_a_pipe_is_no_journal(tmp_path: Path) -> None:
+    """A pipe with a journal's name is passed over: nobody writes into it, and a run must not wait for that."""
+    os.mkfifo(tmp_path / "a.jsonl")
+    assert ledger_of(tmp_path, row()).row("f", "a.jpg") is not None
+
+
 def test_its_own_file_comes_with_the_first_row(tmp_path: Path) -> None:
     """A run without a row makes no file; two journals of one moment and process do not share one."""
     folder = tmp_path / "journal"
