@@ -1,13 +1,11 @@
 """The command line: a guest that comes in by the library's public door.
 
 `arguments.py` reads the words, each verb is carried out by the function of its name in the room of its name,
-`interrupts.py` hears signals, `words.py` is what a person reads.
+`interrupts.py` hears signals, `words.py` is what a person reads, `streams.py` is how it reaches one.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import gc
 import logging
 import os
@@ -20,7 +18,7 @@ from typing import Final
 
 from ..errors import AnnotationsUnavailable, DiskRefused, UsageError
 from .arguments import Command, parse
-from .interrupts import Interrupted
+from .streams import leave_no_broken_pipe, open_standard_streams, patient_stderr
 from .words import DISK, TEMPORARY, USAGE, say, usage_faults
 
 _PATIENCE: Final = 1.0
@@ -35,22 +33,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         refused; 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    _open_standard_streams()
+    open_standard_streams()
     try:
-        code = _carry_out(words)
+        with patient_stderr():
+            code = _carry_out(words)
     finally:
-        _leave_no_broken_pipe()
+        leave_no_broken_pipe()
     _wait_for_no_dead_disk(code)
     return code
 
 
 def _carry_out(words: Sequence[str]) -> int:
     try:
-        command = parse(words)
-        logging.basicConfig(stream=sys.stderr, format="%(message)s", level=_level(command))
-        verb = _verb(command.verb)
-        _spare_the_collector()
-        return asyncio.run(verb(command))
+        return _run(parse(words))
     except UsageError as error:
         for issue in usage_faults(error):
             say(f"roco_async: {issue}")
@@ -61,6 +56,18 @@ def _carry_out(words: Sequence[str]) -> int:
     except DiskRefused as error:
         say(f"roco_async: {error}")
         return DISK
+
+
+def _run(command: Command) -> int:
+    import asyncio  # here, as it is a third of what `--help` would wait for
+
+    from .interrupts import Interrupted
+
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=_level(command))
+    verb = _verb(command.verb)
+    _spare_the_collector()
+    try:
+        return asyncio.run(verb(command))
     except Interrupted as interrupted:
         return interrupted.code
 
@@ -79,32 +86,6 @@ def _spare_the_collector() -> None:
 
 def _level(command: Command) -> int:
     return logging.ERROR if command.quiet else logging.DEBUG if command.verbose > 1 else logging.WARNING
-
-
-def _open_standard_streams() -> None:
-    """Give a command that was started with closed streams (`>&-`, some daemons) somewhere to write.
-
-    Else the first sockets would get the descriptors 0 to 2, and a stray word for a person would go to a server.
-    """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - for good
-
-
-def _leave_no_broken_pipe() -> None:
-    """Let the interpreter's last flush meet no reader that left: it would print a traceback over nothing."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            with contextlib.suppress(OSError, ValueError):
-                sink = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(sink, stream.fileno())
-                os.close(sink)
 
 
 def _wait_for_no_dead_disk(code: int) -> None:

@@ -18,6 +18,7 @@ from ..splits import Wanted, open_annotations, will_obtain
 from ..survey import shortage, survey
 from .arguments import Command
 from .interrupts import Interrupts
+from .streams import Patient, Unhurried
 from .words import (
     DISK,
     DONE,
@@ -114,7 +115,10 @@ def _tell(command: Command, report: FetchReport, run: Run, *, interrupted: bool)
 
 def drawer(command: Command, total: int) -> Drawer:
     """Return what draws a command's progress."""
-    return for_stream(total, sys.stderr) if command.progress else Silent()
+    if not command.progress:
+        return Silent()
+    drawer = for_stream(total, sys.stderr)
+    return Unhurried(drawer, sys.stderr) if isinstance(sys.stderr, Patient) else drawer
 
 
 def _name(command: Command, outcome: Outcome) -> None:

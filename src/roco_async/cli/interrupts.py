@@ -83,7 +83,7 @@ class Interrupts:
         self._task.uncancel()
 
     def _on_interruption(self, number: int, _: object) -> None:
-        """End the process where the loop has not answered an earlier signal: a reader that does not read holds it."""
+        """End the process where the loop has not answered an earlier signal: what nobody reads may hold it."""
         now = time.monotonic()
         if self._unanswered is None:
             self._unanswered = now

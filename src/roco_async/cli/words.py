@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ..config import FetchConfig
 from ..errors import Reason, UsageError, redacted
-from ..records import FetchReport, Outcome
-from ..survey import Survey
+from .streams import settle
+
+if TYPE_CHECKING:  # `--help` need not wait for what a run imports
+    from ..records import FetchReport, Outcome
+    from ..survey import Survey
 
 DONE: Final = 0
 USAGE: Final = 2
@@ -33,7 +36,8 @@ def say(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """Write a result to stdout; a reader that left costs nothing."""
+    """Write a result to stdout, after what stderr was given; a reader that left costs nothing."""
+    settle()
     with contextlib.suppress(OSError, ValueError):
         print(text, flush=True)
 

@@ -152,8 +152,8 @@ class TarballReceiver:
         self._file = target.open("wb")
 
     def _end_member(self) -> None:
-        if self._file is None or self._hash is None:
-            return
+        assert self._file is not None
+        assert self._hash is not None
         self._file.close()
         self._file = None
         got, wanted = self._hash.hexdigest(), BLOBS[self._path]

@@ -6,12 +6,11 @@ Of the bucket (design §1): images are `PMC<id>.<version>/<original file name>`;
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from ..errors import NoMedia, NotFound, TransferError, Unsafe
+from ..errors import NoMedia, NotFound, TransferError
 from ..protocols import Transport
 from ..records import ImageRecord, Job, Outcome
 from ..store.files import Kept
@@ -20,8 +19,6 @@ from .articles import Articles, check_pmcid
 from .listing import Article, Entry
 from .outcomes import outcome_of
 from .single import Shelf, fetch_one, own_url
-
-_NO_NAME = re.compile(r"[\x00-\x1f\x7f/\ud800-\udfff]")
 
 
 class CloudSource:
@@ -66,7 +63,7 @@ class CloudSource:
         asked.url = own_url(record)
         if asked.url is not None:
             return await self._get(record, path, budget, asked)
-        _check_names(record)
+        check_pmcid(record.pmcid)
         if not self._articles.is_known(record.pmcid):
             asked.url = f"{self._base}{record.pmcid}.1/{quote(record.name, safe='')}"
             try:
@@ -103,12 +100,6 @@ class _Asked:
 
     def __init__(self) -> None:
         self.url: str | None = None
-
-
-def _check_names(record: ImageRecord) -> None:
-    check_pmcid(record.pmcid)
-    if not record.name or record.name in (".", "..") or _NO_NAME.search(record.name):
-        raise Unsafe(f"{record.name!r} is no plain file name", operation="GET")
 
 
 def _absence(record: ImageRecord, article: Article) -> TransferError:

@@ -239,20 +239,24 @@ class PackageReceiver:
         if name is None:
             self._untar.skip()
             return
-        folder = os.path.dirname(next(wish.path for wish in self._wishes if wish.record.name == name))
-        temp = self._files.temp_name(folder)
-        try:
-            self._files.make_folder(folder)
-            self._file = open(temp, "xb", buffering=0)  # noqa: SIM115 - it stays open between two chunks
-        except OSError as error:
-            refusal = refused(error)
-            if not isinstance(refusal, Unsafe):
-                raise
-            self._turn_down(name, refusal)
-            self._untar.skip()
+        turned_down: Unsafe | None = None
+        for folder in dict.fromkeys(os.path.dirname(wish.path) for wish in self._wishes if wish.record.name == name):
+            temp = self._files.temp_name(folder)
+            try:
+                self._files.make_folder(folder)
+                self._file = open(temp, "xb", buffering=0)  # noqa: SIM115 - it stays open between two chunks
+            except OSError as error:
+                refusal = refused(error)
+                if not isinstance(refusal, Unsafe):
+                    raise
+                turned_down = refusal  # a folder's name that the disk does not take: another's is as good
+                continue
+            self._name = name
+            self._current = _Out(temp, member.size, hashlib.md5(usedforsecurity=False))
             return
-        self._name = name
-        self._current = _Out(temp, member.size, hashlib.md5(usedforsecurity=False))
+        assert turned_down is not None
+        self._turn_down(name, turned_down)
+        self._untar.skip()
 
     def _wanted_name(self, member: Member) -> str | None:
         """The name, if it is `[./]<top>/<name>`, wanted, and a file that a picture can be."""

@@ -25,5 +25,4 @@ class RateLimit:
         """Wait until `count` more bytes are within the rate."""
         now = asyncio.get_running_loop().time()
         self._paid_until = max(self._paid_until, now) + count / self._rate
-        if self._paid_until > now:
-            await asyncio.sleep(self._paid_until - now)
+        await asyncio.sleep(self._paid_until - now)

@@ -249,7 +249,6 @@ class _Exchange:
         self._transport = transport
         self._url = url
         self._at = at
-        self._control: _Control | None = None
         self._data: DataConnection | None = None
 
     async def __aenter__(self) -> Body:
@@ -326,7 +325,6 @@ class _Exchange:
         data, self._data = self._data, None
         control = self._control
         assert data is not None
-        assert control is not None
         data.close()
         whole = self._place == self._size
         try:
@@ -345,7 +343,6 @@ class _Exchange:
     async def _leave(self) -> None:
         """Close the data connection, and wait for what the server says to that: then the connection is in step."""
         assert self._data is not None
-        assert self._control is not None
         self._data.close()
         try:
             await self._control.ask("", "2xx", "426", patience=_PATIENCE)
@@ -354,16 +351,12 @@ class _Exchange:
 
     def _let_go(self) -> None:
         data, self._data = self._data, None
-        control, self._control = self._control, None
         if data is not None:
             data.close()
-        if control is not None:
-            self._transport.give_back(self._account, control)
+        self._transport.give_back(self._account, self._control)
 
     def _mapped(self, error: Exception) -> TransferError:
-        control = self._control
-        assert control is not None
-        return mapped(error, self._url, operation=control.operation, answered=control.answered)
+        return mapped(error, self._url, operation=self._control.operation, answered=self._control.answered)
 
 
 def _is_lacking(error: aioftp.StatusCodeError) -> bool:

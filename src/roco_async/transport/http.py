@@ -175,7 +175,6 @@ class _Exchange:
         self._transport = transport
         self._url = url
         self._at = at
-        self._response: aiohttp.ClientResponse | None = None
 
     async def __aenter__(self) -> Body:
         loop = asyncio.get_running_loop()
@@ -194,25 +193,14 @@ class _Exchange:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        response = self._response
-        if response is not None:
-            await self._close(whole=kind is None and response.content.at_eof())
-
-    async def _close(self, *, whole: bool) -> None:
-        response, self._response = self._response, None
-        if response is None:
-            return
-        if whole:
-            response.release()
-        else:
-            response.close()
+        _let_go(self._response, whole=kind is None and self._response.content.at_eof())
 
     async def _body_of(self, response: aiohttp.ClientResponse) -> Body:
         self._response = response
         try:
             return await self._body(response)
         except BaseException:
-            await self._close(whole=response.content.at_eof())
+            _let_go(response, whole=response.content.at_eof())
             raise
 
     async def _body(self, response: aiohttp.ClientResponse) -> Body:
@@ -364,6 +352,14 @@ def _redirected(target: URL, location: str, url: str) -> URL:
     return moved
 
 
+def _let_go(response: aiohttp.ClientResponse, *, whole: bool) -> None:
+    """Give a connection back whose answer was read to its end, and close any other."""
+    if whole:
+        response.release()
+    else:
+        response.close()
+
+
 async def _read_out(response: aiohttp.ClientResponse) -> bytes:
     """Read a small body so that the connection can be used again; close it if the body is not small."""
     body = b""
@@ -375,10 +371,7 @@ async def _read_out(response: aiohttp.ClientResponse) -> bytes:
     except asyncio.CancelledError:
         response.close()
         raise
-    if response.content.at_eof():
-        response.release()
-    else:
-        response.close()
+    _let_go(response, whole=response.content.at_eof())
     return body
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from roco_async.errors import Broken, Busy, Damaged, DiskRefused, NoMember, Stale, TooLarge
+from roco_async.errors import Broken, Busy, Damaged, DiskRefused, NoMember, Stale, TooLarge, Unsafe
 from roco_async.protocols import START, Body, Point
 from roco_async.records import ImageRecord
 from roco_async.store import package as package_module
@@ -81,6 +81,23 @@ async def test_members_get_their_names_together(files: Files, tmp_path: Path) ->
     await receiver.discard()
     await receiver.discard()
     assert not list((tmp_path / "images").iterdir())
+
+
+@pytest.mark.parametrize("long_first", [True, False])
+async def test_one_of_two_folders_takes_no_name(files: Files, tmp_path: Path, long_first: bool) -> None:
+    """Of two images from one member, the one whose folder's name the disk does not take costs the other nothing."""
+    good, bad = (
+        Wish(ImageRecord(name, "PMC1", "a.jpg"), str(tmp_path / folder / name))
+        for name, folder in (("good.jpg", "images"), ("bad.jpg", "x" * 300))
+    )
+    receiver = PackageReceiver(files, [bad, good] if long_first else [good, bad])
+    await receiver.begin(body(len(WHOLE)))
+    await receiver.feed(WHOLE)
+    await receiver.finish()
+    results = dict(zip([bad, good] if long_first else [good, bad], receiver.results, strict=True))
+    assert isinstance(results[good], Kept)
+    assert isinstance(results[bad], Unsafe)
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["good.jpg"]
 
 
 async def test_restart_forgets_finished_members(files: Files, tmp_path: Path) -> None:
