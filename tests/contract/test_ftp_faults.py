@@ -23,6 +23,7 @@ from roco_async.errors import (
 from roco_async.protocols import START, Point
 from roco_async.transport.ftp import FtpTransport
 from tests.contract.test_transports import DATA, OTHER, read
+from tests.servers.ftp_faults import Said
 from tests.servers.ports import free_port
 from tests.servers.scripted_ftp import Data, ScriptedFtp, Silence
 
@@ -180,10 +181,10 @@ async def test_a_file_replaced_between_mdtm_and_retr_is_found_out(transport: Ftp
     """Of a resumed file the version is asked for once more at its end: two versions are not joined by a race."""
 
     class Replaces(ScriptedFtp):
-        def next_data(self) -> Data:
-            if self.verbs().count("EPSV") == 2:
+        def instead(self, verb: str, path: str) -> Said | None:
+            if verb == "REST":
                 self.put("a", OTHER)
-            return super().next_data()
+            return super().instead(verb, path)
 
     async with Replaces({"a": DATA}) as server:
         async with transport.open(server.url("a")) as body:

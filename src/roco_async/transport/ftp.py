@@ -1,4 +1,4 @@
-"""FTP by aioftp (RFC 959, RFC 2428, RFC 3659): the one place that knows it, and where its errors become ours.
+"""FTP by aioftp (RFC 959, RFC 2428, RFC 3659): transfers, and where aioftp's errors become ours.
 
 Rules for editing this file:
 
@@ -11,6 +11,7 @@ Rules for editing this file:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 from types import TracebackType
 from typing import Final
@@ -19,16 +20,19 @@ import aioftp
 
 from ..errors import Broken, Busy, Stale, Stalled, TransferError, Unreachable, Unsafe
 from ..protocols import START, Body, Point
+from .control_connection import ControlConnection
 from .data_connection import DataConnection
-from .replies import TRANSFER, Account, address, fact, is_lacking, port_of_epsv, port_of_pasv, refusal
+from .replies import Account, address, refusal
 
 _IDLE: Final = 60.0
 _PATIENCE: Final = 3.0
 """Seconds for the last reply of a transfer whose bytes nobody waits for: it may never come (seen at 80 ms)."""
 
-_MOST_LINES: Final = 1000
 _OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS})
 _FOREIGN: Final = (aioftp.AIOFTPException, OSError, ValueError)
+
+_Prepared = tuple[asyncio.Task[DataConnection], int | None, str | None]
+"""A data connection that may not be open yet, and the file's size and validator."""
 
 
 class FtpTransport:
@@ -46,8 +50,8 @@ class FtpTransport:
 
     def __init__(self, *, timeout: float) -> None:
         self.timeout = timeout
-        self._open: set[_Control] = set()
-        self._idle: dict[Account, list[tuple[_Control, asyncio.TimerHandle]]] = {}
+        self._open: set[ControlConnection] = set()
+        self._idle: dict[Account, list[tuple[ControlConnection, asyncio.TimerHandle]]] = {}
         self._without_epsv: set[tuple[str, int]] = set()
 
     def open(self, url: str, at: Point = START) -> _Exchange:
@@ -70,7 +74,7 @@ class FtpTransport:
         self._open.clear()
         await asyncio.sleep(0)  # transports close in the loop's next turn
 
-    def take(self, account: Account) -> tuple[_Control, bool]:
+    def take(self, account: Account) -> tuple[ControlConnection, bool]:
         """Return a control connection, and whether it was used before; the one used last comes first."""
         waiting = self._idle.get(account)
         if waiting:
@@ -80,13 +84,13 @@ class FtpTransport:
             return control, True
         return self.fresh(), False
 
-    def fresh(self) -> _Control:
+    def fresh(self) -> ControlConnection:
         """Return a control connection that is not connected yet."""
-        control = _Control(self.timeout, self._without_epsv)
+        control = ControlConnection(self.timeout, self._without_epsv)
         self._open.add(control)
         return control
 
-    def give_back(self, account: Account, control: _Control) -> None:
+    def give_back(self, account: Account, control: ControlConnection) -> None:
         """Keep the connection for another transfer if it can serve one, else close it."""
         if not control.in_step or control not in self._open:
             self._drop(control)
@@ -94,7 +98,7 @@ class FtpTransport:
         timer = asyncio.get_running_loop().call_later(_IDLE, self._expire, account, control)
         self._idle.setdefault(account, []).append((control, timer))
 
-    def _expire(self, account: Account, control: _Control) -> None:
+    def _expire(self, account: Account, control: ControlConnection) -> None:
         left = [pair for pair in self._idle[account] if pair[0] is not control]
         if left:
             self._idle[account] = left
@@ -102,142 +106,9 @@ class FtpTransport:
             del self._idle[account]
         self._drop(control)
 
-    def _drop(self, control: _Control) -> None:
+    def _drop(self, control: ControlConnection) -> None:
         self._open.discard(control)
         control.close()
-
-
-class _Control(aioftp.BaseClient):
-    """One control connection. Each wait has an end, and after each command it is known whether it is in step."""
-
-    def __init__(self, timeout: float, without_epsv: set[tuple[str, int]]) -> None:
-        # One character a byte: replies in any encoding can be read, and paths go out as the URL has them.
-        super().__init__(encoding="latin-1")
-        self._timeout = timeout
-        self._without_epsv = without_epsv
-        self.in_step = False
-        self.answered = False
-        self.operation = "CONNECT"
-
-    async def enter(self, account: Account) -> None:
-        """Connect, log in, and ask for bytes as they are."""
-        async with asyncio.timeout(self._timeout):
-            await self.connect(account.host, account.port)
-        try:
-            await self.ask("", "220")
-            # Deliberately not aioftp's login: it goes on for as long as a server answers 331.
-            code, _ = await self.ask(f"USER {account.user}", "2xx", "331")
-            if code == "331":
-                await self.ask(f"PASS {account.password}", "2xx", censor_after=5)
-            await self.ask("TYPE I", "2xx")
-        except aioftp.StatusCodeError:
-            self.in_step = False  # not logged in: of use to nobody
-            raise
-
-    async def ask(
-        self, command: str, *expected: str, censor_after: int | None = None, patience: float | None = None
-    ) -> tuple[str, str]:
-        """Send a command and return the code and the words of its reply.
-
-        Args:
-            command: verb and argument; empty to wait for the next reply only.
-            expected: codes, `x` for any digit.
-            censor_after: what of the command may be logged.
-            patience: seconds for the whole reply; the transport's timeout if None.
-
-        Raises:
-            aioftp.StatusCodeError: another code.
-        """
-        self.in_step = False
-        self.operation = command.partition(" ")[0] or ("greeting" if self.operation == "CONNECT" else TRANSFER)
-        # "ready in nnn minutes"; and marks that a server makes while it sends (RFC 959 §4.1.3, 110)
-        waits = {"greeting": ("120",), TRANSFER: ("1xx",)}.get(self.operation, ())
-        try:
-            async with asyncio.timeout(self._timeout if patience is None else patience):
-                reply = await self.command(command or None, expected, waits, censor_after)
-        except aioftp.StatusCodeError as error:
-            code = str(error.received_codes[-1])
-            self.answered = True
-            self.in_step = code[:1] in ("4", "5") and code not in self._last_words()
-            raise
-        assert reply is not None  # a code was expected
-        code, lines = reply
-        self.answered = True
-        self.in_step = not code.startswith("1")  # 1xx: another reply is to come
-        return str(code), "\n".join(lines)
-
-    def _last_words(self) -> tuple[str, ...]:
-        """Codes after which a connection is of no use: the server leaves, or they answer an earlier transfer."""
-        return ("421",) if self.operation in ("RETR", TRANSFER) else ("421", "425", "426")
-
-    async def parse_response(self) -> tuple[aioftp.Code, list[str]]:
-        """Read a reply to its last line: the code of the first, without a hyphen (RFC 959 §4.2).
-
-        aioftp's own takes a banner's line that begins with three digits, a date say, for another reply.
-        """
-        code, text = await self.parse_line()
-        if not (code.isascii() and code.isdigit()):
-            raise ValueError(f"no FTP: the server says {code + text!r:.80}")
-        lines = [text[1:]]
-        last = not text.startswith("-")
-        while not last:
-            other, text = await self.parse_line()
-            lines.append(text[1:] if other == code else other + text)
-            last = other == code and not text.startswith("-")
-            if len(lines) > _MOST_LINES:
-                raise ValueError(f"a reply of over {_MOST_LINES} lines")
-        return code, lines
-
-    async def version(self, path: str) -> tuple[int | None, str | None]:
-        """Return size and validator of a file; None where the server does not tell.
-
-        That there is no such file is left to RETR to say: servers that forbid SIZE say 550 too.
-        """
-        size = await self._fact("SIZE", path)
-        if size is None or "." in size:
-            return None, None
-        moment = await self._fact("MDTM", path)
-        return int(size), None if moment is None else f"{size}:{moment}"
-
-    async def _fact(self, verb: str, path: str) -> str | None:
-        try:
-            _, text = await self.ask(f"{verb} {path}", "213")
-        except aioftp.StatusCodeError as error:
-            if _is_lacking(error):
-                return None
-            raise
-        return fact(text)
-
-    async def connect_data(self) -> DataConnection:
-        """Open a data connection to the peer of this one.
-
-        The host's name may stand for several machines, and the address in a reply to PASV for any (replies.py).
-        """
-        peer = self.stream.writer.get_extra_info("peername")
-        place = (peer[0], peer[1])
-        port = None
-        if place not in self._without_epsv:
-            try:
-                port = port_of_epsv((await self.ask("EPSV", "229"))[1])
-            except aioftp.StatusCodeError as error:
-                if not _is_lacking(error):
-                    raise
-                self._without_epsv.add(place)
-        if port is None:
-            port = port_of_pasv((await self.ask("PASV", "227"))[1])
-        async with asyncio.timeout(self._timeout):
-            _, data = await asyncio.get_running_loop().create_connection(DataConnection, peer[0], port)
-        return data
-
-    async def restart_at(self, offset: int) -> bool:
-        """Let the next RETR begin at a byte (RFC 3659 §5); False where the server cannot."""
-        try:
-            await self.ask(f"REST {offset}", "350")
-        except aioftp.StatusCodeError as error:
-            if not _is_lacking(error):
-                raise
-            return False
-        return True
 
 
 class _Exchange:
@@ -291,34 +162,46 @@ class _Exchange:
         return chunk
 
     async def _begin(self) -> Body:
-        control, size, validator = await self._first_words()
-        data = await control.connect_data()
+        connecting, size, validator = await self._first_words()
+        control = self._control
         try:
             offset = self._at.offset if validator is not None and validator == self._at.validator else 0
             self._resumed = offset > 0 and await control.restart_at(offset)
             self._place = offset if self._resumed else 0
+            control.operation = "data connection"
+            data = await connecting
             await control.ask(f"RETR {self._path}", "1xx")
         except BaseException:
-            data.close()
+            await _abandon(connecting)
             raise
         self._size, self._data = size, data
         return Body(start=self._place, size=size, validator=validator, digest=None, chunks=self)
 
-    async def _first_words(self) -> tuple[_Control, int | None, str | None]:
-        """Return a control connection, and the file's size and validator by it."""
-        control, was_idle = self._transport.take(self._account)
-        self._control = control
+    async def _first_words(self) -> _Prepared:
+        """Get a control connection, and by it what comes before RETR."""
+        self._control, was_idle = self._transport.take(self._account)
         if was_idle:
             try:
-                return control, *await control.version(self._path)
+                return await self._prepare()
             except (aioftp.StatusCodeError, ConnectionError):
-                if control.in_step:
+                if self._control.in_step:
                     raise
                 # The server had closed it meanwhile, or a late reply of the last transfer came: no failure yet.
                 self._let_go()
-                control = self._control = self._transport.fresh()
-        await control.enter(self._account)
-        return control, *await control.version(self._path)
+                self._control = self._transport.fresh()
+        await self._control.enter(self._account)
+        return await self._prepare()
+
+    async def _prepare(self) -> _Prepared:
+        """Learn the file's version; the data connection is made meanwhile, a round trip less before the first byte."""
+        size = await self._control.size(self._path)
+        port = await self._control.passive_port()
+        connecting = asyncio.create_task(self._control.connect_data(port))
+        try:
+            return connecting, size, await self._control.validator(self._path, size)
+        except BaseException:
+            await _abandon(connecting)
+            raise
 
     async def _end(self) -> None:
         """Take note of how the server says that the transfer ended."""
@@ -336,8 +219,8 @@ class _Exchange:
             raise Broken(f"{self._place} of {self._size} bytes came", operation="RETR", url=self._url)
         if self._resumed and control.in_step:
             # It may have been replaced between MDTM and RETR.
-            _, validator = await control.version(self._path)
-            if validator != self._at.validator:
+            size = await control.size(self._path)
+            if await control.validator(self._path, size) != self._at.validator:
                 raise Stale("the file changed while it was read", operation="MDTM", url=self._url)
 
     async def _leave(self) -> None:
@@ -359,8 +242,14 @@ class _Exchange:
         return mapped(error, self._url, operation=self._control.operation, answered=self._control.answered)
 
 
-def _is_lacking(error: aioftp.StatusCodeError) -> bool:
-    return is_lacking(str(error.received_codes[-1]), "\n".join(error.info))
+async def _abandon(connecting: asyncio.Task[DataConnection]) -> None:
+    """Close a data connection that is not used, or not open yet."""
+    connecting.cancel()
+    while not connecting.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([connecting])
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().close()
 
 
 def mapped(error: Exception, url: str, *, operation: str, answered: bool) -> TransferError:
