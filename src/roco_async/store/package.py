@@ -37,10 +37,14 @@ if TYPE_CHECKING:
 DECODED_REST: Final = 256 << 10
 """Bytes left of a package that are decoded all the same, so that the CRC is checked."""
 
-DROPPED_REST: Final = 2 << 20
-"""Bytes left that are read and dropped as long as the connection's rate is not known."""
+_ROUND_TRIP: Final = 1 / 8
+"""Of a reconnection's cost: the rate is measured over the last one or two of them."""
+
+_TELLING: Final = 1 / 2
+"""Of a reconnection's cost, after which the rate tells: until then a connection that begins slowly has not grown."""
 
 _MEASURABLE: Final = 0.05
+"""Seconds under which no rate is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,33 @@ class _Out:
     temp: str
     size: int
     md5: _Hash
+
+
+class _Pace:
+    """How fast a body comes of late: a connection that begins slowly moves far less in its mean than it does by now.
+
+    Args:
+        now: seconds of the loop's clock.
+        offset: bytes that had come by then.
+        reconnect: seconds that a fresh connection costs.
+    """
+
+    __slots__ = ("_before", "_last", "_round_trip", "_tells_at")
+
+    def __init__(self, now: float, offset: int, reconnect: float) -> None:
+        self._before = self._last = (now, offset)
+        self._round_trip = reconnect * _ROUND_TRIP
+        self._tells_at = now + max(reconnect * _TELLING, _MEASURABLE)
+
+    def note(self, now: float, offset: int) -> None:
+        """Take note of where the body is."""
+        if now - self._last[0] >= self._round_trip:
+            self._before, self._last = self._last, (now, offset)
+
+    def rate(self, now: float, offset: int) -> float | None:
+        """Bytes a second over the last one or two round trips; None where it is too early to tell."""
+        then, there = self._before
+        return (offset - there) / (now - then) if now > self._tells_at else None
 
 
 class PackageReceiver:
@@ -98,8 +129,7 @@ class PackageReceiver:
         self._padded = False
         self._drops = False
         self._reconnect = 0.0
-        self._began = 0.0
-        self._began_at = 0
+        self._pace = _Pace(0.0, 0, 0.0)
 
     @property
     def point(self) -> Point:
@@ -115,7 +145,7 @@ class PackageReceiver:
         elif body.size is not None and self._size not in (None, body.size):
             raise Stale(f"{body.size} bytes where {self._size} were announced before", operation="check")
         self._reconnect = body.reconnect
-        self._began, self._began_at = asyncio.get_running_loop().time(), self._offset
+        self._pace = _Pace(asyncio.get_running_loop().time(), self._offset, body.reconnect)
 
     async def feed(self, chunk: bytes) -> bool:
         if self._decoding:
@@ -125,6 +155,7 @@ class PackageReceiver:
                 await self.discard()  # with the point at 0 it is no cut in a rest that nobody needs
                 raise
         self._offset += len(chunk)
+        self._pace.note(asyncio.get_running_loop().time(), self._offset)
         return self._wants_all or self._reads_on()
 
     def check(self) -> None:
@@ -162,8 +193,8 @@ class PackageReceiver:
     def _reads_on(self) -> bool:
         """Whether the rest of the body is read although nothing of it is wanted (design §4.4).
 
-        A fresh connection begins slowly; so the rest is dropped, not the connection, where it takes less time. Once
-        decided it stays so: the rest only gets smaller.
+        A fresh connection begins slowly; so the rest is dropped, not the connection, where it takes less time. So it is
+        as long as nobody can tell; once decided it stays so: the rest only gets smaller.
         """
         if self._drops:
             return True
@@ -175,9 +206,10 @@ class PackageReceiver:
         self._decoding = False
         if not self._reconnect:
             return False
-        took = asyncio.get_running_loop().time() - self._began
-        moved = self._offset - self._began_at
-        self._drops = rest <= (moved / took * self._reconnect if took > _MEASURABLE else DROPPED_REST)
+        rate = self._pace.rate(asyncio.get_running_loop().time(), self._offset)
+        if rate is None:
+            return True
+        self._drops = rest <= rate * self._reconnect
         return self._drops
 
     def _end_decoding(self) -> None:

@@ -16,7 +16,7 @@ from roco_async.protocols import START, Body, Point
 from roco_async.records import ImageRecord
 from roco_async.store import package as package_module
 from roco_async.store.files import Files, Kept
-from roco_async.store.package import DECODED_REST, DROPPED_REST, PackageReceiver, Wish
+from roco_async.store.package import DECODED_REST, PackageReceiver, Wish
 from roco_async.transfer.budget import Budget
 from roco_async.transfer.loop import transfer
 from tests.packages.stage import MIB, content, noise, package
@@ -224,11 +224,11 @@ async def test_another_version_between_two_tries(files: Files, tmp_path: Path) -
         (DECODED_REST, 0.0, 1.0, True),
         (DECODED_REST + 1, 0.0, 1e9, False),  # a road that needs no new connection, as a file
         (DECODED_REST + 1, 0.1, None, True),
-        (DROPPED_REST, 0.1, None, True),  # no rate is known yet
-        (DROPPED_REST + 1, 0.1, None, False),
-        (5 * MIB // 2, 0.64, 4.0 * MIB, True),  # 0.62 s of reading, 0.64 s of connecting
-        (3 * MIB, 0.64, 4.0 * MIB, False),
-        (MIB, 0.64, 1.0 * MIB, False),  # a thin line: the rest costs more
+        (9 * MIB, 0.1, None, True),  # no rate is known yet
+        (9 * MIB, 0.64, 4.0 * MIB, True),  # 0.13 s of 0.64: it may still grow
+        (5 * MIB // 8, 0.64, 1.0 * MIB, True),  # 0.62 s of reading, 0.64 s of connecting
+        (3 * MIB // 4, 0.64, 1.0 * MIB, False),
+        (MIB, 0.64, 0.1 * MIB, False),  # a thin line: the rest costs more
     ],
 )
 async def test_the_rule_that_says_when_to_stop(
@@ -240,7 +240,7 @@ async def test_the_rule_that_says_when_to_stop(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rest is read where that takes less time than a fresh connection, and a decision stays (design §4.4)."""
+    """The rest is read where that takes less time than a fresh connection, or where it is too early to tell."""
     head = packed({"PMC1/a.jpg": content(1), "PMC1/x.pdf": noise(12 * MIB)})[: MIB // 2]
     now = asyncio.get_running_loop().time()
     clock = [now]
@@ -251,11 +251,32 @@ async def test_the_rule_that_says_when_to_stop(
     assert await receiver.feed(head) is reads
     assert receiver.satisfied
     if reads and rest > DECODED_REST:
-        clock[0] += 1000
         assert await receiver.feed(bytes(10)), "what is dropped is not decoded"
     await receiver.finish()
     assert isinstance(receiver.results[0], Kept)
     assert receiver.results[0].verified == "length"
+
+
+@pytest.mark.parametrize(("first", "last", "reads"), [(MIB // 8, MIB, True), (MIB, MIB // 8, False)])
+async def test_the_rate_of_late_counts(
+    first: int, last: int, reads: bool, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the rest is read depends on how fast bytes come now, not on how slowly the connection began."""
+    whole = packed({"PMC1/x.pdf": noise(first), "PMC1/a.jpg": content(1), "PMC1/y.pdf": noise(12 * MIB)})
+    now = asyncio.get_running_loop().time()
+    clock = [now]
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: clock[0])
+    receiver = PackageReceiver(files, wishes(tmp_path, "a.jpg"))
+    await receiver.begin(body(first + last + 3 * MIB, reconnect=0.8))
+    for count in (first, last):
+        clock[0] += 0.21
+        head, whole = whole[:count], whole[count:]
+        answer = await receiver.feed(head)
+    assert receiver.satisfied
+    assert answer is reads
+    clock[0] += 1000
+    assert await receiver.feed(bytes(10)) is reads, "a decision to read stays: the rest only gets smaller"
+    await receiver.discard()
 
 
 async def test_a_bomb_in_the_rest(files: Files, tmp_path: Path) -> None:
