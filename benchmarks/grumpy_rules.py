@@ -69,12 +69,14 @@ class Network:
 
     Args:
         busy: whether its best run keeps a core busy, so that it has to be alone on the machine.
+        first: the fixed number that is tried first.
     """
 
     name: str
     images: int
     rules: Rules
     busy: bool = False
+    first: int = 16
 
 
 FULL = ((0.0, 4e6),)
@@ -83,9 +85,9 @@ FULL = ((0.0, 4e6),)
 
 def networks() -> Iterator[Network]:
     """Yield all networks of the table."""
-    yield Network("latency 20 ms", 4000, Rules(latency=0.02), busy=True)
-    yield Network("latency 100 ms", 4000, Rules(latency=0.1), busy=True)
-    yield Network("latency 300 ms", 2000, Rules(latency=0.3), busy=True)
+    yield Network("latency 20 ms", 8000, Rules(latency=0.02), busy=True, first=128)
+    yield Network("latency 100 ms", 8000, Rules(latency=0.1), busy=True, first=128)
+    yield Network("latency 300 ms", 4000, Rules(latency=0.3), busy=True, first=128)
     yield Network("line 50 kB/s", 15, Rules(latency=0.02, line=((0.0, 50e3),)))
     yield Network("line 500 kB/s", 140, Rules(latency=0.02, line=((0.0, 500e3),)))
     yield Network("line 4 MB/s", 1100, Rules(latency=0.02, line=FULL))
@@ -93,15 +95,15 @@ def networks() -> Iterator[Network]:
     yield Network("line 4 MB/s, 100 ms", 1100, Rules(latency=0.1, line=FULL))
     for above, think in ((1, 0.04), (4, 0.04), (16, 0.08)):
         near, images = Rules(latency=0.01, think=think), round(5 * above / think)
-        yield Network(f"503 above {above}", images, replace(near, refuse="503", above=above))
-        yield Network(f"reset above {above}", images, replace(near, refuse="reset", above=above))
+        yield Network(f"503 above {above}", images, replace(near, refuse="503", above=above), first=above)
+        yield Network(f"reset above {above}", images, replace(near, refuse="reset", above=above), first=above)
         newcomers = replace(near, refuse="reset", seats=above, newcomers=True)
-        yield Network(f"newcomers reset above {above}", images, newcomers)
+        yield Network(f"newcomers reset above {above}", images, newcomers, first=above)
     yield Network("503 above 4, far", 400, Rules(latency=0.1, think=0.02, refuse="503", above=4))
     for seats, think in ((4, 0.04), (16, 0.08)):
         seated, images = Rules(latency=0.01, think=think, seats=seats), round(5 * seats / think)
-        yield Network(f"{seats} connections, more are closed", images, seated)
-        yield Network(f"{seats} connections, more get 421", images, replace(seated, unseated="421"))
+        yield Network(f"{seats} connections, more are closed", images, seated, first=seats)
+        yield Network(f"{seats} connections, more get 421", images, replace(seated, unseated="421"), first=seats)
     yield Network("503 over 20/s, no burst", 80, Rules(latency=0.04, refuse="503", rate=20.0))
     yield Network("503 over 100/s", 600, Rules(latency=0.04, refuse="503", rate=100.0, bucket=50.0))
     for rate, images in ((20.0, 130), (100.0, 600)):

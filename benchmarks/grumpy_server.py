@@ -20,7 +20,7 @@ import struct
 import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Final
 from zlib import crc32
 
@@ -39,18 +39,12 @@ class Seen:
     """What the server saw.
 
     Args:
-        requests: heads that came in.
         refused: requests and connections that were turned away, by chance too, and those that the outage met.
-        broken: bodies that were cut.
         peak: connections open at once.
-        opened: seconds after the first at which each connection was opened.
     """
 
-    requests: int = 0
     refused: int = 0
-    broken: int = 0
     peak: int = 0
-    opened: list[float] = field(default_factory=list)
 
 
 def picture(path: bytes) -> bytes:
@@ -193,7 +187,6 @@ class Server:
             peer.reset()
 
     def opened(self, peer: Peer) -> None:
-        self._seen.opened.append(asyncio.get_running_loop().time())
         rules = self._rules
         if self._is_down:
             self._seen.refused += 1
@@ -219,7 +212,6 @@ class Server:
 
     def sent(self, peer: Peer) -> None:
         self._over(peer)
-        self._seen.broken += peer.breaks_at > 0
         if peer.breaks_at or self._rules.hangs_up:
             peer.transport.close()
 
@@ -243,7 +235,6 @@ class Server:
             call()
 
     def _arrive(self, peer: Peer, path: bytes, start: int) -> None:
-        self._seen.requests += 1
         refusal = self._refusal(peer)
         rules = self._rules
         if refusal:
@@ -339,8 +330,6 @@ async def serve(rules: Rules) -> Seen:
     await asyncio.to_thread(sys.stdin.read)
     for one in listening:
         one.close()
-    first = min(seen.opened, default=0.0)
-    seen.opened = sorted(at - first for at in seen.opened)
     return seen
 
 
