@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=MEMORY) as name, silent_server() as server:
         scratch = Path(name)
-        records = list(Annotations(options.data, find_groups(options.data, parse_selection(())).there).records())
+        records = list(Annotations(options.data, find_groups(options.data, parse_selection(())).groups).records())
         put_there(scratch / "there", records)
         all_there = [*PRODUCT, "--data", str(options.data), "--out", str(scratch / "there"), "--json"]
         base = f"http://127.0.0.1:{server.getsockname()[1]}/"
