@@ -14,8 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,17 +34,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=MEMORY) as name, silent_server() as server:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         scratch = Path(name)
         records = list(Annotations(options.data, find_groups(options.data, parse_selection(())).groups).records())
         put_there(scratch / "there", records)
         all_there = [*PRODUCT, "--data", str(options.data), "--out", str(scratch / "there"), "--json"]
-        base = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        first = [*PRODUCT, "--data", str(options.data), "--out", str(scratch / "out"), "--json", "--cloud-url", base]
+        first = [*PRODUCT, "--data", str(options.data), "--out", str(scratch / "out"), "--json"]
         told: Mapping[str, Callable[[], Run]] = {
             "import aiohttp": lambda: run([sys.executable, "-c", "import aiohttp"], log=scratch / "log"),
             "--help": lambda: run([*PRODUCT, "--help"], log=scratch / "log"),
-            "the first request": lambda: until_connected(first, server),
+            "the first request": lambda: until_asked(first),
             f"{len(records):,} images that are there": lambda: run(all_there, log=scratch / "log"),
         }
         runs: dict[str, list[Run]] = {what: [] for what in told}
@@ -85,23 +83,18 @@ def _came(record: ImageRecord, path: Path) -> Outcome:
     )
 
 
-@contextmanager
-def silent_server() -> Iterator[socket.socket]:
-    """A port of the loopback where somebody listens and says nothing."""
+def until_asked(command: Sequence[str]) -> Run:
+    """Start a command before a server that says nothing; stop the clock when its first request has begun to come."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server
-
-
-def until_connected(command: list[str], server: socket.socket) -> Run:
-    """Start a command and stop the clock when its first request has begun to come."""
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=compiling())
-    connection, _ = server.accept()
-    with connection:
-        connection.recv(1)
-        took = time.perf_counter() - began
-        process.kill()
-        process.wait()
+        words = [*command, "--cloud-url", f"http://127.0.0.1:{server.getsockname()[1]}/"]
+        began = time.perf_counter()
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=compiling())
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1)
+            took = time.perf_counter() - began
+            process.kill()
+            process.wait()
     return Run(took, 0.0, 0.0)
 
 
