@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from .records import ImageRecord, Job, Outcome
 
@@ -24,6 +24,9 @@ class Point:
 
 
 START = Point()
+
+ROUND_TRIPS: Final = 8
+"""What a fresh connection costs, until its window has grown (slow start)."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -254,11 +254,13 @@ def test_a_signal_while_nobody_reads_stderr(program: Program, bucket: Serve) -> 
     process = program.start(f"{LINE} -vv", ("--timeout", "20"), stderr=writing)
     os.close(writing)
     wait_until(lambda: list((program.folder / "out").rglob("*.jpg")))
+    began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    done = program.wait(process)
+    done = program.wait(process, since=began)
     os.close(reading)
     assert done.code == 143
     assert done.json["fetched"] > 0
+    assert done.seconds < 7
 
 
 def test_signals_while_nobody_reads_stdout(program: Program, bucket: Serve) -> None:

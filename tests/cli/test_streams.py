@@ -98,6 +98,26 @@ def test_a_reader_that_stopped_is_left(reader: Reader, monkeypatch: pytest.Monke
     assert reader.stream.is_behind
 
 
+def test_a_hurry(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the end is asked for, a reader has its time in all, however long its patience would be."""
+    monkeypatch.setattr(streams, "_PATIENCE", 1e6)
+    monkeypatch.setattr(streams, "_HURRY", 0.01)
+    reader.stream.write("x" * 10_000)
+    reader.stream.hurry()
+    reader.stream.drain()
+    assert reader.stream.is_behind
+
+
+def test_a_log_on_a_full_disk() -> None:
+    """Words that a full disk does not take are lost, and no reason to say no more."""
+    with open("/dev/full", "w") as full:
+        stream = Patient(full)
+        for _ in range(3):
+            stream.write("lost\n")
+            stream.drain()
+        assert not stream.is_behind
+
+
 def test_a_reader_that_left() -> None:
     """A reader that left ends the wait for it, and every write from then on says so."""
     reading, inner = piped()
@@ -105,8 +125,10 @@ def test_a_reader_that_left() -> None:
     stream.write("x" * 100_000)
     os.close(reading)
     stream.drain()
-    with pytest.raises(BrokenPipeError):
-        stream.write("more")
+    for _ in range(2):
+        with pytest.raises(BrokenPipeError):
+            stream.write("more")
+    assert not stream.is_behind, "a drawer has to meet the error"
     inner.close()
 
 

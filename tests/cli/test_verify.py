@@ -254,6 +254,11 @@ def test_during_a_fetch(program: Program, bucket: Serve) -> None:
     assert account(verify(program, "--json")) == {"requested": 20, "verified": 20}
 
 
+def bytes_read(pid: int) -> int:
+    """What a process has read so far (proc(5), io: rchar)."""
+    return int(Path(f"/proc/{pid}/io").read_text().split()[1])
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"])
 def test_interrupted(number: signal.Signals, code: int, program: Program) -> None:
     """A signal in the middle ends the check soon, with its code and the account so far, damage noted."""
@@ -267,7 +272,7 @@ def test_interrupted(number: signal.Signals, code: int, program: Program) -> Non
     image(program, 1).unlink()
     image(program, 1).write_bytes(content[:-400])
     process = program.start("verify test/radiology --data many --out out --json -v", ("--no-progress",))
-    time.sleep(1.5)
+    wait_until(lambda: bytes_read(process.pid) > 100 * len(content))
     began = time.monotonic()
     process.send_signal(number)
     done = calm(program.wait(process, since=began))

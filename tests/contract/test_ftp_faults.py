@@ -251,6 +251,17 @@ async def test_a_refused_data_connection(transport: FtpTransport) -> None:
         assert server.connections == 1
 
 
+async def test_no_rest_is_left_for_another_file(transport: FtpTransport) -> None:
+    """A resumed try that gets no data connection leaves no REST behind: the connection's next file begins at byte 0."""
+    async with ScriptedFtp({"a": DATA, "b": OTHER}, data=[Data(), Data(refused=True)]) as server:
+        async with transport.open(server.url("a")) as body:
+            await read(body)
+        with pytest.raises(Broken):
+            await fetched(transport, server.url("a"), Point(1000, body.validator))
+        assert await fetched(transport, server.url("b")) == OTHER
+        assert server.connections == 1
+
+
 @pytest.mark.parametrize(
     "url",
     [

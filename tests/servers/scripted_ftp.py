@@ -221,7 +221,6 @@ class _Session:
 
     async def _obey(self, verb: str, argument: str) -> None:
         server = self._server
-        offset, self._offset = self._offset, 0
         if verb in ("SIZE", "MDTM", "RETR"):
             self._path = argument
         if not self._logged_in and verb not in ("USER", "PASS"):
@@ -236,6 +235,7 @@ class _Session:
             if await self._say_so(instead, "350 From there"):
                 self._offset = int(argument)
         elif verb == "RETR" and found:
+            offset, self._offset = self._offset, 0  # and by nothing else, as vsftpd and pyftpdlib do
             if await self._say_so(instead, f"150 Opening data connection ({len(found[0])} bytes)."):
                 await self._send(found[0][offset:])
         else:

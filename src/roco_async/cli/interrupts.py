@@ -9,6 +9,7 @@ import time
 from types import TracebackType
 from typing import Final, Protocol, Self
 
+from .streams import hurry
 from .words import say
 
 _GRACE: Final = 4.0
@@ -96,6 +97,7 @@ class Interrupts:
         loop = asyncio.get_running_loop()
         if self.code is None:
             self.code = 128 + number
+            hurry()
             if self._run is not None:
                 say("Stopping: what is in flight is finished; once more to stop at once.")
                 self._run.drain()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import select
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
@@ -22,6 +25,11 @@ _HELD: Final = 16 << 20
 
 _PATIENCE: Final = 5.0
 """Seconds without a byte taken, once there is nothing else to do, after which a reader is left."""
+
+_HURRY: Final = 0.5
+"""Seconds in all that a reader gets once a signal has asked for the end."""
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def open_standard_streams() -> None:
@@ -74,6 +82,12 @@ def settle() -> None:
         sys.stderr.drain()
 
 
+def hurry() -> None:
+    """Let no reader of stderr hold a command that a signal has asked to end."""
+    if isinstance(sys.stderr, Patient):
+        sys.stderr.hurry()
+
+
 class Patient(io.TextIOBase):
     """A stream whose writes end at once: a daemon thread hands them to a reader that may never read.
 
@@ -93,6 +107,7 @@ class Patient(io.TextIOBase):
         self._held = 0
         self._taken = 0
         self._stopped_at = -1
+        self._hurries = False
         self._gone: OSError | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -103,8 +118,8 @@ class Patient(io.TextIOBase):
 
     @property
     def is_behind(self) -> bool:
-        """Whether something waits for the reader."""
-        return self._held > 0
+        """Whether something waits for a reader that is there."""
+        return self._held > 0 and self._gone is None
 
     def fileno(self) -> int:
         return self._descriptor
@@ -124,10 +139,11 @@ class Patient(io.TextIOBase):
         written = text.encode(self._encoding, "backslashreplace")
         with self._changed:
             if self._gone is not None:
-                raise self._gone
+                raise OSError(*self._gone.args)  # a new one: its traceback grows with each raise
             if self._thread is None:
-                self._thread = threading.Thread(target=self._hand_over, name="stderr", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._hand_over, name="stderr", daemon=True)
+                thread.start()
+                self._thread = thread
             self._waiting.append(written)
             self._held += len(written)
             while self._held > _HELD and len(self._waiting) > 1:
@@ -137,10 +153,15 @@ class Patient(io.TextIOBase):
 
     def drain(self) -> None:
         """Wait until all is read, the reader has left, or it has taken nothing for five seconds; those only once."""
+        ends = time.monotonic() + (_HURRY if self._hurries else inf)
         with self._changed:
-            while self._held and self._gone is None and self._taken != self._stopped_at:
-                if not self._changed.wait(_PATIENCE):
+            while self.is_behind and self._taken != self._stopped_at and (left := ends - time.monotonic()) > 0:
+                if not self._changed.wait(min(_PATIENCE, left)):
                     self._stopped_at = self._taken
+
+    def hurry(self) -> None:
+        """Wait no longer than half a second from now on, however much a slow reader takes meanwhile."""
+        self._hurries = True
 
     def _hand_over(self) -> None:
         while True:
@@ -163,6 +184,10 @@ class Patient(io.TextIOBase):
             except BlockingIOError:  # somebody else with this terminal wants no waits
                 select.select([], [self._descriptor], [])
                 continue
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                count = len(view)  # a log's disk is full: these words are lost, later ones may find room again
             view = view[count:]
             with self._changed:
                 self._held -= count

@@ -32,7 +32,8 @@ _NAMED: Final = 10
 def say(text: str) -> None:
     """Write a line for a person to stderr; a reader that left costs nothing."""
     with contextlib.suppress(OSError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{text}\n")  # at once: other processes may write to the same log
+        sys.stderr.flush()
 
 
 def tell(text: str) -> None:

@@ -26,7 +26,7 @@ from ..archive.faults import OutputTooLarge, TrailingGarbage, Truncated
 from ..archive.gunzip import Gunzip
 from ..archive.untar import Untar
 from ..errors import Broken, DiskRefused, NoMember, Stale, TooLarge, TransferError, Unsafe
-from ..protocols import START, Body, Point
+from ..protocols import ROUND_TRIPS, START, Body, Point
 from ..records import ImageRecord
 from .files import Bodies, Files, Kept, refused
 from .image import LARGEST
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 DECODED_REST: Final = 256 << 10
 """Bytes left of a package that are decoded all the same, so that the CRC is checked."""
-
-_ROUND_TRIP: Final = 1 / 8
-"""Of a reconnection's cost: the rate is measured over the last one or two of them."""
 
 _TELLING: Final = 1 / 2
 """Of a reconnection's cost, after which the rate tells: until then a connection that begins slowly has not grown."""
@@ -77,7 +74,7 @@ class _Pace:
 
     def __init__(self, now: float, offset: int, reconnect: float) -> None:
         self._before = self._last = (now, offset)
-        self._round_trip = reconnect * _ROUND_TRIP
+        self._round_trip = reconnect / ROUND_TRIPS
         self._tells_at = now + max(reconnect * _TELLING, _MEASURABLE)
 
     def note(self, now: float, offset: int) -> None:
@@ -127,7 +124,7 @@ class PackageReceiver:
         self._decoding = True
         self._over = False
         self._padded = False
-        self._drops = False
+        self._drops_until = 0.0
         self._reconnect = 0.0
         self._pace = _Pace(0.0, 0, 0.0)
 
@@ -194,9 +191,10 @@ class PackageReceiver:
         """Whether the rest of the body is read although nothing of it is wanted (design §4.4).
 
         A fresh connection begins slowly; so the rest is dropped, not the connection, where it takes less time. So it is
-        as long as nobody can tell; once decided it stays so: the rest only gets smaller.
+        as long as nobody can tell. A decision to read stays for twice the time that it allows, whatever the line does.
         """
-        if self._drops:
+        now = asyncio.get_running_loop().time()
+        if now < self._drops_until:
             return True
         rest = None if self._size is None else self._size - self._offset
         if rest is None:
@@ -206,11 +204,13 @@ class PackageReceiver:
         self._decoding = False
         if not self._reconnect:
             return False
-        rate = self._pace.rate(asyncio.get_running_loop().time(), self._offset)
+        rate = self._pace.rate(now, self._offset)
         if rate is None:
             return True
-        self._drops = rest <= rate * self._reconnect
-        return self._drops
+        if rest > rate * self._reconnect:
+            return False
+        self._drops_until = now + 2 * self._reconnect
+        return True
 
     def _end_decoding(self) -> None:
         if self._decoding:

@@ -11,7 +11,6 @@ Rules for editing this file:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 from types import TracebackType
 from typing import Final
@@ -165,11 +164,12 @@ class _Exchange:
         connecting, size, validator = await self._first_words()
         control = self._control
         try:
+            control.operation = "data connection"
+            data = await connecting
+            # Only now: a REST without its RETR would be another transfer's beginning.
             offset = self._at.offset if validator is not None and validator == self._at.validator else 0
             self._resumed = offset > 0 and await control.restart_at(offset)
             self._place = offset if self._resumed else 0
-            control.operation = "data connection"
-            data = await connecting
             await control.ask(f"RETR {self._path}", "1xx")
         except BaseException:
             await _abandon(connecting)
@@ -243,13 +243,18 @@ class _Exchange:
 
 
 async def _abandon(connecting: asyncio.Task[DataConnection]) -> None:
-    """Close a data connection that is not used, or not open yet."""
+    """Close a data connection that is not used, or not open yet; a cancellation meanwhile comes after that."""
     connecting.cancel()
+    cancelled: asyncio.CancelledError | None = None
     while not connecting.done():
-        with contextlib.suppress(asyncio.CancelledError):
+        try:
             await asyncio.wait([connecting])
+        except asyncio.CancelledError as error:
+            cancelled = error
     if not connecting.cancelled() and connecting.exception() is None:
         connecting.result().close()
+    if cancelled is not None:
+        raise cancelled
 
 
 def mapped(error: Exception, url: str, *, operation: str, answered: bool) -> TransferError:
@@ -258,7 +263,7 @@ def mapped(error: Exception, url: str, *, operation: str, answered: bool) -> Tra
     Args:
         error: the foreign exception.
         url: what was asked for.
-        operation: the verb whose reply was waited for; `CONNECT` until there is a connection.
+        operation: the verb whose reply was waited for, or what was made: `CONNECT`, `data connection`.
         answered: whether a reply had come in this transfer.
     """
     text = str(error) or type(error).__name__

@@ -34,14 +34,13 @@ from ..errors import (
     TransferError,
     Unreachable,
 )
-from ..protocols import START, Body, Point
+from ..protocols import ROUND_TRIPS, START, Body, Point
 from .coding import after, decoded, is_gzip, is_gzip_twice
 from .headers import length, retry_after, s3_md5, span, validator
 
 PROJECT_URL: Final = "https://github.com/roco-async/roco_async"
 
 _MOST_REDIRECTS: Final = 10
-_ROUND_TRIPS: Final = 8
 _PATIENCE: Final = 3
 """Times the timeout that all before a body may take: proxies, interim answers, redirects, heads that creep."""
 
@@ -126,7 +125,7 @@ class HttpTransport:
             first_byte: seconds from the request to the answer's head; the least that was seen stands for a round trip.
         """
         quickest = self._quickest[host] = min(first_byte, self._quickest.get(host, first_byte))
-        return _ROUND_TRIPS * quickest
+        return ROUND_TRIPS * quickest
 
     def request_headers(self, at: Point) -> dict[str, str]:
         asked = {} if self._owned else self._headers  # an own session adds them to each request, in less time

@@ -274,8 +274,10 @@ async def test_the_rate_of_late_counts(
         answer = await receiver.feed(head)
     assert receiver.satisfied
     assert answer is reads
+    clock[0] += 1.5
+    assert await receiver.feed(bytes(10)) is reads, "a decision to read stays for twice the time that it allows"
     clock[0] += 1000
-    assert await receiver.feed(bytes(10)) is reads, "a decision to read stays: the rest only gets smaller"
+    assert not await receiver.feed(bytes(10)), "and no longer, where the line has as good as stopped"
     await receiver.discard()
 
 
