@@ -73,7 +73,7 @@ class Pacer:
         self._refused_at = inf  # the pace at the first refusal since the last pause
         self._next = -inf
         self._cut_at = -inf
-        self._since = 0.0
+        self._since = inf  # when what was accepted began to be counted
         self._accepted: deque[float] = deque(maxlen=17)
         self._floor = LOWEST
 
@@ -87,6 +87,7 @@ class Pacer:
 
     def started(self, now: float) -> None:
         """Take note of a start."""
+        self._since = min(self._since, now)
         if self.on:
             self._next = max(now, self._next) + 1 / self.pace
 

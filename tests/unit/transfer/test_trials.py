@@ -247,6 +247,17 @@ def test_the_pacer_climbs_slowly_where_it_was_refused_and_faster_away_from_there
     assert gain_below > 20 * (pacer.pace / near - 1) > 0
 
 
+@pytest.mark.parametrize("epoch", [0.0, 9500.0])
+def test_a_clock_s_zero_means_nothing(epoch: float) -> None:
+    """A pacer that is needed early goes by what came since the first start, not since the clock began."""
+    pacer = Pacer()
+    for number in range(8):
+        pacer.started(epoch + number / 20)
+        pacer.accepted(epoch + number / 20 + 0.04)
+    pacer.cut(epoch + 0.4, why=0.5)
+    assert pacer.pace == pytest.approx(0.95 * 20)
+
+
 def test_a_pacer_that_is_off_holds_nobody_up() -> None:
     """Without a pace any start is permitted at once."""
     pacer = Pacer()
