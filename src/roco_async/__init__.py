@@ -10,6 +10,8 @@ Example:
 import importlib as _importlib
 import typing as _typing
 
+__version__ = "0.1.0"
+
 if _typing.TYPE_CHECKING:
     from .config import FetchConfig
     from .dataset.annotations import Annotations, Group

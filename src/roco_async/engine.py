@@ -6,29 +6,36 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from .protocols import Source
 from .records import ImageRecord, Job, Outcome, Status
 
 Records = Iterable[ImageRecord] | AsyncIterable[ImageRecord]
+T = TypeVar("T")
 
 
 class Finite(AsyncIterator[ImageRecord]):
-    """Records that come asynchronously and are known to end: a pause between two of them means nothing.
+    """Records that come in batches and are known to end: a pause between two of them means nothing.
 
     Args:
-        records: where they come from.
+        batches: where they come from.
     """
 
-    def __init__(self, records: AsyncIterator[ImageRecord]) -> None:
-        self._records = records
+    def __init__(self, batches: AsyncIterator[Sequence[ImageRecord]]) -> None:
+        self.batches = batches
+        self._flat = self._one_by_one()
 
     def __aiter__(self) -> AsyncIterator[ImageRecord]:
-        return self._records
+        return self._flat
 
     async def __anext__(self) -> ImageRecord:
-        return await anext(self._records)
+        return await anext(self._flat)
+
+    async def _one_by_one(self) -> AsyncGenerator[ImageRecord, None]:
+        async for batch in self.batches:
+            for record in batch:
+                yield record
 
 
 Find = Callable[[ImageRecord], Awaitable[Outcome | None]]
@@ -55,16 +62,28 @@ class Engine:
         find: tells of an image that needs no request.
         outlet: takes the outcomes.
         jobs: under way at once; waiting ones hold no connection, so this is more than the connections.
+        is_there: tells at once of nearly all images that are there; with it these are counted, and have no outcome.
     """
 
-    def __init__(self, sources: Sequence[Source], *, find: Find, outlet: Outlet, jobs: int) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        *,
+        find: Find,
+        outlet: Outlet,
+        jobs: int,
+        is_there: Callable[[ImageRecord], bool] | None = None,
+    ) -> None:
         self._sources = sources
         self._find = find
+        self._is_there = is_there
         self._outlet = outlet
         self._places = asyncio.Semaphore(jobs)
         self._draining = False
         self._reader: asyncio.Task[Any] | None = None  # as long as it waits for a record
         self.requested = 0
+        self.passed_over = 0
+        """Images that were there and had no outcome, of the requested ones."""
 
     def drain(self) -> None:
         """Take no new record; what is under way is finished."""
@@ -107,30 +126,46 @@ class Engine:
 
     async def _wanted(self, records: Records) -> AsyncGenerator[ImageRecord, None]:
         """The records that are not there; the others' outcomes are emitted on the way."""
-        async with aclosing(self._until_drained(records)) as taken:
-            async for record in taken:
-                self.requested += 1
-                outcome = await self._find(record)
-                if outcome is None:
-                    yield record
-                    continue
-                self._outlet.emit((outcome,))
-                if self.requested % _BREATH == 0:
-                    await asyncio.sleep(0)
-                    await self._outlet.wait_for_room()
+        is_there = self._is_there
+        async with aclosing(self._batches(records)) as batches:
+            async for batch in batches:
+                for record in batch:
+                    if self._draining:
+                        return
+                    self.requested += 1
+                    if is_there is not None and is_there(record):
+                        self.passed_over += 1
+                    elif (outcome := await self._find(record)) is None:
+                        yield record
+                        continue
+                    elif is_there is not None and outcome.status is Status.SKIPPED:
+                        self.passed_over += 1
+                    else:
+                        self._outlet.emit((outcome,))
+                    if self.requested % _BREATH == 0:
+                        await asyncio.sleep(0)
+                        await self._outlet.wait_for_room()
 
-    async def _until_drained(self, records: Records) -> AsyncGenerator[ImageRecord, None]:
-        if not isinstance(records, AsyncIterable):
+    async def _batches(self, records: Records) -> AsyncGenerator[Sequence[ImageRecord], None]:
+        """The records as they come: one by one, as none may wait for the next, unless they were read in batches."""
+        if isinstance(records, Finite):
+            async with aclosing(self._until_drained(records.batches)) as batches:
+                async for batch in batches:
+                    yield batch
+        elif isinstance(records, AsyncIterable):
+            async with aclosing(self._until_drained(aiter(records))) as taken:
+                async for record in taken:
+                    yield (record,)
+        else:
             for record in records:
-                if self._draining:
-                    return
-                yield record
-            return
-        iterator, reader = aiter(records), asyncio.current_task()
+                yield (record,)
+
+    async def _until_drained(self, iterator: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+        reader = asyncio.current_task()
         while not self._draining:
             self._reader = reader
             try:
-                record = await anext(iterator)
+                taken = await anext(iterator)
             except StopAsyncIteration:
                 return
             except asyncio.CancelledError:
@@ -139,7 +174,7 @@ class Engine:
                 raise
             finally:
                 self._reader = None
-            yield record
+            yield taken
 
 
 async def each(records: Iterable[ImageRecord]) -> AsyncGenerator[ImageRecord, None]:

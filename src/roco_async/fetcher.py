@@ -8,6 +8,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from functools import partial
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,6 @@ from .errors import DiskRefused
 from .protocols import Source, Transport
 from .records import FetchReport, ImageRecord, Outcome, Statistics, Status
 from .sources.cloud import CloudSource
-from .sources.packages import IDLE, PackagesSource
 from .store.files import Files
 from .store.shelf import Shelf
 from .transfer.budget import Budget
@@ -98,15 +98,16 @@ class Run(AsyncIterator[Outcome]):
 class _Work:
     """What a Run stands for; the Fetcher holds this, so that a forgotten Run can end it."""
 
-    def __init__(self, fetcher: Fetcher, records: Records) -> None:
+    def __init__(self, fetcher: Fetcher, records: Records, *, skipped: bool) -> None:
         config = fetcher.config
         self._records = _first(records, config.limit)
         self._paced = fetcher.paced
         self._shelf = Shelf(config.images_root, fetcher.files, config.keep_packages)
-        idle = IDLE if isinstance(records, AsyncIterable) and not isinstance(records, Finite) else None
-        sources = [_source(name, config, fetcher.paced, self._shelf, idle) for name in config.source]
+        may_pause = isinstance(records, AsyncIterable) and not isinstance(records, Finite)
+        sources = [_source(name, config, fetcher.paced, self._shelf, may_pause=may_pause) for name in config.source]
         jobs = fetcher.connections + min(fetcher.connections, _WAITING_JOBS)
-        self._engine = Engine(sources, find=self._shelf.find, outlet=self, jobs=jobs)
+        is_there = None if skipped else self._shelf.has
+        self._engine = Engine(sources, find=self._shelf.find, outlet=self, jobs=jobs, is_there=is_there)
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._ready: deque[Outcome] = deque()
@@ -164,7 +165,7 @@ class _Work:
         return Statistics(
             requested=self._engine.requested,
             fetched=self._fetched,
-            skipped=self._skipped,
+            skipped=self._skipped + self._engine.passed_over,
             failed=self._failed,
             bytes=self._bytes,
             elapsed=elapsed,
@@ -247,6 +248,8 @@ class Fetcher:
 
     async def __aenter__(self) -> Self:
         self.connections = _within_descriptors(self.config.connections or HTTP_CONNECTIONS)
+        if "packages" in self.config.source:
+            await asyncio.to_thread(import_module, ".sources.packages", __package__)
         self.files = Files()
         self.paced = transport_for(self.config, self.connections, self._session)
         self._open = True
@@ -263,11 +266,13 @@ class Fetcher:
             await self.paced.aclose()
             await self.files.aclose()
 
-    def iter_fetch(self, records: Records) -> Run:
+    def iter_fetch(self, records: Records, *, skipped: bool = True) -> Run:
         """Fetch records and yield their outcomes as they come, in no particular order.
 
         Args:
             records: any iterable of `ImageRecord`, an asynchronous or endless one too.
+            skipped: whether images that were there already have an outcome too; without, `statistics()` counts them,
+                at a fifth of the cost.
 
         Raises:
             RuntimeError: the Fetcher is not entered.
@@ -277,7 +282,7 @@ class Fetcher:
         self._works = {work for work in self._works if not work.is_done}
         if not any(work.is_running for work in self._works):
             self.paced.forget_ended()
-        work = _Work(self, records)
+        work = _Work(self, records, skipped=skipped)
         self._works.add(work)
         return Run(work)
 
@@ -288,13 +293,13 @@ class Fetcher:
             DiskRefused: the disk takes no more.
         """
         report = FetchReport()
-        run = self.iter_fetch(records)
+        run = self.iter_fetch(records, skipped=False)
         try:
             async for outcome in run:
                 report.add(outcome)
         finally:
             await run.aclose()
-        report.elapsed = run.statistics().elapsed
+        report.close(run.statistics())
         return report
 
 
@@ -334,9 +339,12 @@ def _transports(config: FetchConfig, session: aiohttp.ClientSession | None) -> d
     return {"http": web, "https": web, "ftp": ftp, "file": file}
 
 
-def _source(name: str, config: FetchConfig, transport: Paced, shelf: Shelf, idle: float | None) -> Source:
+def _source(name: str, config: FetchConfig, transport: Paced, shelf: Shelf, *, may_pause: bool) -> Source:
     budget = partial(Budget, config.attempts)
     if name == "packages":
+        from .sources.packages import IDLE, PackagesSource  # was imported by `__aenter__`, in a thread
+
+        idle = IDLE if may_pause else None
         return PackagesSource(config.packages_url, transport=transport, shelf=shelf, budget=budget, idle=idle)
     return CloudSource(config.cloud_url, transport=transport, shelf=shelf, budget=budget)
 
@@ -344,6 +352,8 @@ def _source(name: str, config: FetchConfig, transport: Paced, shelf: Shelf, idle
 def _first(records: Records, limit: int | None) -> Records:
     if limit is None:
         return records
+    if isinstance(records, Finite):
+        return Finite(_first_batches(records.batches, limit))
     return _first_async(records, limit) if isinstance(records, AsyncIterable) else islice(records, limit)
 
 
@@ -353,6 +363,17 @@ async def _first_async(records: AsyncIterable[ImageRecord], limit: int) -> Async
         yield record
         left -= 1
         if not left:
+            return
+
+
+async def _first_batches(
+    batches: AsyncIterator[Sequence[ImageRecord]], limit: int
+) -> AsyncIterator[Sequence[ImageRecord]]:
+    left = limit
+    async for batch in batches:
+        yield batch[:left]
+        left -= len(batch)
+        if left <= 0:
             return
 
 

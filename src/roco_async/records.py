@@ -141,6 +141,16 @@ class FetchReport:
         for outcome in outcomes:
             self.add(outcome)
 
+    def close(self, statistics: Statistics) -> None:
+        """Take over what only the run counts: its seconds, and images that were there and had no outcome.
+
+        Args:
+            statistics: those of the run at its end, all of whose outcomes were added.
+        """
+        self.elapsed = statistics.elapsed
+        self.requested += statistics.skipped - self.skipped
+        self.skipped = statistics.skipped
+
     @property
     def complete(self) -> bool:
         """Whether every requested image is there and verified."""

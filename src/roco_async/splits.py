@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -20,13 +21,14 @@ from .dataset.annotations import (
     has_annotations,
     parse_selection,
 )
-from .dataset.obtain import cache_folder, obtain
 from .engine import Finite
 from .errors import UsageError
 from .fetcher import Fetcher, transport_for
 from .progress import drawn, for_notebook
 from .records import FetchReport, ImageRecord
+from .store.layout import Layout
 from .transfer.budget import Budget
+from .transport.schemes import import_room
 
 if TYPE_CHECKING:
     import aiohttp
@@ -55,11 +57,10 @@ class Wanted:
         """Yield the images in the order of the files; reading and parsing happen off the loop, a batch at a time."""
         return Finite(self._read())
 
-    async def _read(self) -> AsyncIterator[ImageRecord]:
+    async def _read(self) -> AsyncIterator[Sequence[ImageRecord]]:
         records = self.annotations.records()
         while batch := await asyncio.to_thread(list, islice(records, _BATCH)):
-            for record in batch:
-                yield record
+            yield batch
 
     @property
     def total(self) -> int:
@@ -74,6 +75,8 @@ def annotation_root(config: FetchConfig, selection: Selection) -> Path | None:
         return Path(config.data)
     if has_annotations(DEFAULT_DATA):
         return DEFAULT_DATA
+    from .dataset.obtain import cache_folder  # 25 ms with the archives, for those only who have no copy
+
     cached = cache_folder()
     if not has_annotations(cached):
         return None
@@ -117,6 +120,8 @@ async def open_annotations(
     if config.out is not None and await asyncio.to_thread(os.path.isfile, config.out):
         raise UsageError([f"out: {config.out} is a file; a folder is wanted"])
     if root is None:
+        from .dataset.obtain import obtain
+
         transport = transport_for(config, 1, session)
         try:
             root = await obtain(config.annotations_url, transport=transport, budget=Budget(config.attempts))
@@ -131,6 +136,27 @@ async def open_annotations(
     return Wanted(
         annotations=annotations, images=images, missing=found.missing, config=replace(config, data=root, out=out)
     )
+
+
+@asynccontextmanager
+async def ready_to_ask(config: FetchConfig) -> AsyncIterator[None]:
+    """Import what the first request needs, while the block reads the annotations.
+
+    Example:
+        >>> async def first_image(config):
+        ...     async with ready_to_ask(config):
+        ...         return await open_annotations(["test"], config)
+    """
+    work = asyncio.create_task(asyncio.to_thread(_import_transport, config))
+    try:
+        yield
+    finally:
+        await work
+
+
+def _import_transport(config: FetchConfig) -> None:
+    if not os.path.isdir(Layout(config.images_root).journals):  # else all may be there, and nothing is asked for
+        import_room(config.cloud_url if config.source[0] == "cloud" else config.packages_url)
 
 
 def selected(
@@ -186,12 +212,13 @@ async def fetch_split(
         ...     report.raise_for_failures()
     """
     words, config = selected(split, group, config, fields)
-    wanted = await open_annotations(words, config, session=session)
+    async with ready_to_ask(config):
+        wanted = await open_annotations(words, config, session=session)
     report = FetchReport()
     async with Fetcher(wanted.config, session=session) as fetcher:
-        run = fetcher.iter_fetch(wanted.records())
+        run = fetcher.iter_fetch(wanted.records(), skipped=False)
         async with drawn(run.statistics, for_notebook(wanted.total)):
             async for outcome in run:
                 report.add(outcome)
-        report.elapsed = run.statistics().elapsed
+        report.close(run.statistics())
     return report

@@ -36,6 +36,20 @@ async def test_fetch_split_in_a_running_loop(tmp_path: Path) -> None:
     assert numbers_there(out, "test/radiology/images") == ALL
 
 
+async def test_images_that_are_there_only_counted(tmp_path: Path) -> None:
+    """With `skipped=False` what is there has no outcome and is in the counts, those of the report too."""
+    wanted = records(20)
+    async with ScriptedServer(pictures(20)) as server, Fetcher(settings(server, tmp_path)) as fetcher:
+        await fetcher.fetch(wanted[:12])
+        run = fetcher.iter_fetch(wanted[:15], skipped=False)
+        outcomes = {outcome.record async for outcome in run}
+        report = await fetcher.fetch(wanted)
+    end = run.statistics()
+    assert outcomes == set(wanted[12:15])
+    assert (end.requested, end.fetched, end.skipped, end.failed) == (15, 3, 12, 0)
+    assert (report.requested, report.fetched, report.skipped, report.failed) == (20, 5, 15, 0)
+
+
 async def test_fetch_split_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Outside a notebook fetch_split writes nothing to stdout or stderr, losses or not."""
     data = write_annotations(tmp_path / "data", 5)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from .. import __version__
 from ..config import FetchConfig
 from ..errors import UsageError
 
@@ -194,14 +195,5 @@ def _add_watching(parser: argparse.ArgumentParser, *, named: str) -> None:
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"roco_async {_version()}")
+        print(f"roco_async {__version__}")
         parser.exit()
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # 20 ms that most runs need not pay
-
-    try:
-        return version("roco-async")
-    except PackageNotFoundError:
-        return "(not installed)"

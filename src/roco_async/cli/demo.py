@@ -26,12 +26,12 @@ async def demo(command: Command) -> int:
         wanted = await open_annotations(["test"], config, session=session)
         report = FetchReport()
         async with Fetcher(wanted.config, session=session) as fetcher:
-            run = fetcher.iter_fetch(wanted.records())
+            run = fetcher.iter_fetch(wanted.records(), skipped=False)
             interrupts.watch(run)
             async with drawn(run.statistics, drawer(command, wanted.total)):
                 async for outcome in run:
                     report.add(outcome)
-            report.elapsed = run.statistics().elapsed
+            report.close(run.statistics())
         if not command.json:
             tell(summary(report, words=command.words, journal=run.journal, interrupted=interrupts.code is not None))
         return report

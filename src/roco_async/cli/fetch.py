@@ -14,7 +14,7 @@ from ..errors import DiskRefused, RocoError
 from ..fetcher import Fetcher, Run
 from ..progress import Drawer, Silent, drawn, for_stream
 from ..records import FetchReport, ImageRecord, Outcome, Status
-from ..splits import Wanted, open_annotations, will_obtain
+from ..splits import Wanted, open_annotations, ready_to_ask, will_obtain
 from ..survey import shortage, survey
 from .arguments import Command
 from .interrupts import Interrupts
@@ -38,7 +38,8 @@ async def fetch(command: Command) -> int:
     with Interrupts() as interrupts:
         if command.dry_run and await lacks_annotations(command):
             return DONE
-        wanted = await find_annotations(command)
+        async with contextlib.nullcontext() if command.dry_run else ready_to_ask(command.config):
+            wanted = await find_annotations(command)
         if command.dry_run:
             groups = {str(group): count for group, count in wanted.images.items()}
             return await tell_plan(command, wanted.config, wanted.records(), groups)
@@ -83,7 +84,7 @@ async def carry_out(command: Command, config: FetchConfig, records: Records, tot
     report = FetchReport()
     refused: DiskRefused | None = None
     async with Fetcher(config) as fetcher:
-        run = fetcher.iter_fetch(records)
+        run = fetcher.iter_fetch(records, skipped=command.verbose > 1)
         interrupts.watch(run)
         try:
             async with drawn(run.statistics, drawer(command, total)):
@@ -97,7 +98,7 @@ async def carry_out(command: Command, config: FetchConfig, records: Records, tot
                 raise
             interrupts.stopped()
         await run.aclose()
-        report.elapsed = run.statistics().elapsed
+        report.close(run.statistics())
     _tell(command, report, run, interrupted=interrupts.code is not None or refused is not None)
     if refused is not None:
         say(f"roco_async: {refused}")

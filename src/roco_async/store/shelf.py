@@ -7,7 +7,7 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from ..errors import DiskRefused, TransferError, Unsafe
 from ..records import ImageRecord, Outcome, Status, Verified
@@ -15,11 +15,13 @@ from .decide import Decision, decide, is_known_bad, wanted_md5
 from .files import Files, check_found
 from .image import ImageReceiver
 from .journal import Journal, Ledger, rows_of
-from .kept import KeptReceiver, forget_note
 from .layout import Layout, file_name
 from .naming import Casing, is_caseless
-from .package import PackageReceiver, Wish
 from .temps import scan
+
+if TYPE_CHECKING:
+    from .kept import KeptReceiver
+    from .package import PackageReceiver
 
 _FLUSH_EVERY: Final = 0.5
 _FLUSH_AT: Final = 512
@@ -135,6 +137,17 @@ class Shelf:
             return _there(record, self._path(folder, name), row.size, row.md5)
         return decision
 
+    def has(self, record: ImageRecord) -> bool:
+        """Tell at once, without I/O, whether an image is there; False also where `find` has to look closer."""
+        sizes = self._folders.get(record.folder)
+        if not sizes or record.folder in self._casing.folders:
+            return False
+        try:
+            name = file_name(record)
+        except Unsafe:
+            return False
+        return decide(record, sizes.get(name), self._ledger.row(record.folder, name)) is Decision.SKIP
+
     async def find(self, record: ImageRecord) -> Outcome | None:
         """Return the outcome of an image that needs no request, None of one that is to be fetched.
 
@@ -193,6 +206,8 @@ class Shelf:
         Raises:
             Unsafe: one of them can be given no name.
         """
+        from .package import PackageReceiver, Wish  # here, as the bucket's road needs no archives
+
         return PackageReceiver(
             self._files, [Wish(record, os.fspath(self.path(record))) for record in records], whole=whole
         )
@@ -209,10 +224,14 @@ class Shelf:
 
     async def tidy(self, package_path: str) -> None:
         """Remove the note that a run left which was killed when the package just had its name."""
+        from .kept import forget_note
+
         await self._files.call(forget_note, os.fspath(self.kept_path(package_path)))
 
     async def keeping(self, inner: PackageReceiver, package_path: str) -> KeptReceiver:
         """Make the receiver that keeps a package round the one of its members; it takes up what a killed run left."""
+        from .kept import KeptReceiver
+
         receiver = KeptReceiver(self._files, inner, os.fspath(self.kept_path(package_path)))
         await receiver.look()
         return receiver

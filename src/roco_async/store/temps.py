@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import socket
 import stat
@@ -109,4 +108,4 @@ def host() -> str:
 
 def prefix() -> str:
     """Return how the names of one store begin; no other store's, in whatever process, begin so."""
-    return f"{_START}{host()}-{os.getpid()}-{int(time.time())}-{secrets.token_hex(3)}-"
+    return f"{_START}{host()}-{os.getpid()}-{int(time.time())}-{os.urandom(3).hex()}-"

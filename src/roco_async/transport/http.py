@@ -15,7 +15,6 @@ import errno
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Final
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
@@ -23,6 +22,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment  # t
 import aiohttp
 from yarl import URL
 
+from .. import __version__
 from ..errors import (
     Broken,
     Busy,
@@ -52,11 +52,7 @@ _S3_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,60})</Code>")
 
 def user_agent() -> str:
     """The honest name that PMC asks automated clients to give."""
-    try:
-        number = version("roco-async")
-    except PackageNotFoundError:
-        number = "dev"
-    return f"roco_async/{number} (+{PROJECT_URL})"
+    return f"roco_async/{__version__} (+{PROJECT_URL})"
 
 
 class HttpTransport:

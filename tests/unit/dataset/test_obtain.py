@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import shutil
 import tarfile
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -183,16 +184,17 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 async def test_cancelled_in_the_middle(cache: Path) -> None:
-    """Cancelled at any turn it leaves nothing in the cache."""
+    """Cancelled at any turn it leaves nothing in the cache, or all where the folder just got its name."""
     content = tarball(FILES)
     for turns in range(1, 60, 6):
         task = asyncio.create_task(get(content))
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert kept(cache) == {}
+        await asyncio.wait([task])
+        assert turns > 1 or task.cancelled()
+        assert kept(cache) in ({}, FILES)
+        shutil.rmtree(cache / "roco_async", ignore_errors=True)
 
 
 async def test_a_cache_that_cannot_be_written(cache: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 
 import pytest
 
-from roco_async.engine import Engine, Records
+from roco_async.engine import Engine, Finite, Records
 from roco_async.errors import DiskRefused, Reason
 from roco_async.records import ImageRecord, Job, Outcome, Status
 from tests.unit.clock import settle
@@ -81,9 +81,13 @@ async def nowhere(record: ImageRecord) -> Outcome | None:
 
 
 def engine(
-    *sources: Shop, outlet: Basket, jobs: int = 4, find: Callable[[ImageRecord], Awaitable[Outcome | None]] = nowhere
+    *sources: Shop,
+    outlet: Basket,
+    jobs: int = 4,
+    find: Callable[[ImageRecord], Awaitable[Outcome | None]] = nowhere,
+    is_there: Callable[[ImageRecord], bool] | None = None,
 ) -> Engine:
-    return Engine(sources, find=find, outlet=outlet, jobs=jobs)
+    return Engine(sources, find=find, outlet=outlet, jobs=jobs, is_there=is_there)
 
 
 async def endless() -> AsyncGenerator[ImageRecord, None]:
@@ -192,6 +196,49 @@ class TestPlaces:
         basket.room.set()
         await task
         assert (len(basket), shop.asked) == (5000, [])
+
+
+class TestIsThere:
+    async def test_counted_without_an_outcome(self) -> None:
+        """What is there, by a look or a closer one, is counted and has no outcome; what is not is fetched."""
+        shop, basket, looked = Shop("a"), Basket(), []
+
+        async def find(record: ImageRecord) -> Outcome | None:
+            looked.append(record.id)
+            return Outcome(record=record, status=Status.SKIPPED) if int(record.id) % 4 == 1 else None
+
+        running = engine(shop, outlet=basket, find=find, is_there=lambda record: int(record.id) % 2 == 0)
+        await running.run(records(600))
+        assert looked == [str(number) for number in range(1, 600, 2)]
+        assert sorted(int(outcome.record.id) for outcome in basket) == list(range(3, 600, 4))
+        assert (running.requested, running.passed_over) == (600, 450)
+
+    async def test_the_loop_gets_its_turns(self) -> None:
+        """However many images are there, the loop's other tasks get a turn every few hundred."""
+        running = engine(Shop("a"), outlet=Basket(), is_there=lambda _: True)
+        task = asyncio.create_task(running.run(records(5000)))
+        await settle(3)
+        assert 0 < running.passed_over < 2000
+        await task
+        assert running.passed_over == running.requested == 5000
+
+
+class TestBatches:
+    async def test_drained_within_a_batch(self) -> None:
+        """Of a batch that was read, no record is taken any more after `drain()`."""
+        basket = Basket()
+
+        async def batches() -> AsyncGenerator[Sequence[ImageRecord], None]:
+            yield records(1000)
+            yield records(1000)
+
+        running = engine(Shop("a"), outlet=basket, jobs=2)
+        task = asyncio.create_task(running.run(Finite(batches())))
+        while not basket:
+            await asyncio.sleep(0)
+        running.drain()
+        await task
+        assert 0 < len(basket) == running.requested < 1000
 
 
 class TestDrain:

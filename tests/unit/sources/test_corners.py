@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from roco_async.engine import Finite, each
+from roco_async.engine import Finite
 from roco_async.errors import Reason, Unsafe
+from roco_async.records import ImageRecord
 from roco_async.sources import articles as articles_module
 from roco_async.sources.articles import Articles
 from roco_async.sources.cloud import CloudSource
@@ -52,6 +54,11 @@ async def test_an_unknown_scheme() -> None:
 
 async def test_finite_records_one_by_one() -> None:
     """Records that are known to end may be taken one by one as well as in a loop."""
-    finite = Finite(each([RECORD, replace(RECORD, id="R2")]))
+
+    async def batches() -> AsyncIterator[Sequence[ImageRecord]]:
+        yield [RECORD, replace(RECORD, id="R2")]
+        yield [replace(RECORD, id="R3")]
+
+    finite = Finite(batches())
     assert await anext(finite) == RECORD
-    assert [record.id async for record in finite] == ["R2"]
+    assert [record.id async for record in finite] == ["R2", "R3"]

@@ -151,6 +151,28 @@ class TestFind:
         with pytest.raises(DiskRefused):
             await shelf.find(RECORD)
 
+    @pytest.mark.parametrize("size", [None, 0, len(PICTURE), len(PICTURE) + 1])
+    @pytest.mark.parametrize("told", [None, "came", "failed"])
+    @pytest.mark.parametrize("listed", [None, MD5, "0" * 32])
+    async def test_at_once_and_looked_closer(
+        self, files: Files, tmp_path: Path, size: int | None, told: str | None, listed: str | None
+    ) -> None:
+        """What `has` tells at once `find` finds too, and it tells it of all that came and lies there as it was."""
+        record = replace(RECORD, md5=listed)
+        if size is not None:
+            put(tmp_path, (PICTURE + b"x")[:size])
+        if told is not None:
+            failure = Outcome(record=record, status=Status.FAILED, reason=Reason.NOT_FOUND)
+            await run(files, tmp_path, [fetched() if told == "came" else failure])
+        shelf = Shelf(tmp_path, files)
+        await shelf.open()
+        assert not shelf.has(record)  # nobody has looked into the folder
+        found = await shelf.find(record)
+        as_it_was = (size, told) == (len(PICTURE), "came") and listed in (None, MD5)
+        assert shelf.has(record) is as_it_was
+        assert found is not None or not as_it_was
+        await shelf.aclose()
+
     async def test_deciding_does_no_io(self, shelf: Shelf, tmp_path: Path) -> None:
         """`decide` says CHECK of an unknown file and leaves the reading to `find`."""
         put(tmp_path)
