@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -26,9 +25,7 @@ from .errors import UsageError
 from .fetcher import Fetcher, transport_for
 from .progress import drawn, for_notebook
 from .records import FetchReport, ImageRecord
-from .store.layout import Layout
 from .transfer.budget import Budget
-from .transport.schemes import import_room
 
 if TYPE_CHECKING:
     import aiohttp
@@ -138,27 +135,6 @@ async def open_annotations(
     )
 
 
-@asynccontextmanager
-async def ready_to_ask(config: FetchConfig) -> AsyncIterator[None]:
-    """Import what the first request needs, while the block reads the annotations.
-
-    Example:
-        >>> async def first_image(config):
-        ...     async with ready_to_ask(config):
-        ...         return await open_annotations(["test"], config)
-    """
-    work = asyncio.create_task(asyncio.to_thread(_import_transport, config))
-    try:
-        yield
-    finally:
-        await work
-
-
-def _import_transport(config: FetchConfig) -> None:
-    if not os.path.isdir(Layout(config.images_root).journals):  # else all may be there, and nothing is asked for
-        import_room(config.cloud_url if config.source[0] == "cloud" else config.packages_url)
-
-
 def selected(
     split: str | Sequence[str], group: str | None, config: FetchConfig | None, fields: Mapping[str, Any]
 ) -> tuple[list[str], FetchConfig]:
@@ -212,8 +188,7 @@ async def fetch_split(
         ...     report.raise_for_failures()
     """
     words, config = selected(split, group, config, fields)
-    async with ready_to_ask(config):
-        wanted = await open_annotations(words, config, session=session)
+    wanted = await open_annotations(words, config, session=session)
     report = FetchReport()
     async with Fetcher(wanted.config, session=session) as fetcher:
         run = fetcher.iter_fetch(wanted.records(), skipped=False)

@@ -14,7 +14,7 @@ from ..errors import DiskRefused, RocoError
 from ..fetcher import Fetcher, Run
 from ..progress import Drawer, Silent, drawn, for_stream
 from ..records import FetchReport, ImageRecord, Outcome, Status
-from ..splits import Wanted, open_annotations, ready_to_ask, will_obtain
+from ..splits import Wanted, open_annotations, will_obtain
 from ..survey import shortage, survey
 from .arguments import Command
 from .interrupts import Interrupts
@@ -38,8 +38,7 @@ async def fetch(command: Command) -> int:
     with Interrupts() as interrupts:
         if command.dry_run and await lacks_annotations(command):
             return DONE
-        async with contextlib.nullcontext() if command.dry_run else ready_to_ask(command.config):
-            wanted = await find_annotations(command)
+        wanted = await find_annotations(command)
         if command.dry_run:
             groups = {str(group): count for group, count in wanted.images.items()}
             return await tell_plan(command, wanted.config, wanted.records(), groups)

@@ -5,23 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from importlib import import_module
 from types import TracebackType
-from typing import Final
 
 from ..errors import Unsafe
 from ..protocols import START, Body, Point, Transport
-
-_ROOMS: Final = {"http": ".http", "https": ".http", "ftp": ".ftp", "file": ".file"}
-
-
-def import_room(url: str) -> None:
-    """Import what carries a URL; blocks, much of the time for the reading of certificates.
-
-    Example:
-        >>> import_room("https://host.example/")
-    """
-    import_module(_ROOMS[url.partition(":")[0].lower()], __package__)
 
 
 class Schemes:
