@@ -10,7 +10,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 PYTHON=${PYTHON:-python3}
-PACKAGES='nginx-light:nginx vsftpd:vsftpd openssl:openssl curl:curl libarchive-tools:bsdtar busybox:busybox pigz:pigz
+PACKAGES='nginx-light:nginx lighttpd:lighttpd vsftpd:vsftpd openssl:openssl curl:curl libarchive-tools:bsdtar busybox:busybox pigz:pigz
 tabix:bgzip 7zip:7zz exfat-fuse:mount.exfat-fuse exfatprogs:mkfs.exfat' # Debian's package and the program that it brings
 
 fail() {

@@ -28,16 +28,17 @@ class State(Enum):
     ENDED = "ended"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Try:
-    """One transfer as the watch sees it: when it began, what the host had done by then, whether it is the probe, and
-    whether the host serves it."""
+    """One transfer as the watch sees it: when it began, what the host had done by then, whether it is the probe,
+    whether it was broken off for want of an answer, and whether the host serves it."""
 
     url: str
     began: float
     answers: int
     successes: int
     is_probe: bool = False
+    was_overtaken: bool = False
     is_served: bool = False
 
 
@@ -53,7 +54,7 @@ class Health:
         self._outage = outage
         self._probes_allowed = probes
         self._ending: TemporaryError | None = None
-        self._answers = 0
+        self.answers = 0
         self._successes = 0
         self._served = 0
         self._run = 0
@@ -85,11 +86,11 @@ class Health:
         return error
 
     def began(self, url: str, now: float, *, is_probe: bool = False) -> Try:
-        return Try(url, now, self._answers, self._successes, is_probe)
+        return Try(url, now, self.answers, self._successes, is_probe)
 
     def answered(self, a_try: Try) -> bool:
         """Take note of an answer that turns nobody away; True if the host was away and is back."""
-        self._answers += 1
+        self.answers += 1
         self._served += 1
         a_try.is_served = True
         self._run = 0
@@ -120,7 +121,7 @@ class Health:
             others: other transfers of this host under way.
         """
         if isinstance(error, Refused):
-            self._answers += 1
+            self.answers += 1
             self._refused += 1
             if self._refused >= _BLOCKED_AFTER and self._ending is None:
                 self._ending = Blocked(f"the host refused {self._refused} in a row, the last: {error.message}")
@@ -141,7 +142,7 @@ class Health:
             error.grace = Grace.HOST_AWAY
         elif self._successes > a_try.successes or self._served > 0:
             error.grace = Grace.PUSHED_BACK
-        elif not error.answered and self._answers == a_try.answers and self._others_fail_too(error):
+        elif not error.answered and self.answers == a_try.answers and self._others_fail_too(error):
             error.grace = Grace.HOST_AWAY
 
     def _others_fail_too(self, error: TemporaryError) -> bool:
@@ -155,7 +156,7 @@ class Health:
         self._run += 1
 
     def _is_away(self, error: TemporaryError, a_try: Try, *, limit: int, others: int) -> bool:
-        if isinstance(error, Unreachable) and (others == 0 or self._answers == 0):
+        if isinstance(error, Unreachable) and (others == 0 or self.answers == 0):
             return True
         if not self._run_is_of_many or a_try.began < self._run_began:
             return False  # a burst that began together is one piece of news
@@ -166,7 +167,7 @@ class Health:
         assert self._away_since is not None
         self._failed_probes += 1
         away = now - self._away_since
-        never_answered = self._successes == 0 and self._answers == 0
+        never_answered = self._successes == 0 and self.answers == 0
         if self._failed_probes >= self._probes_allowed if never_answered else away >= self._outage:
             self._ending = HostDown(self._epitaph(error, away, never_answered=never_answered))
             if error.answered:

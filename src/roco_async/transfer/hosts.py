@@ -19,6 +19,7 @@ from ..errors import Busy, Stalled, TemporaryError, TransferError, redacted
 from ..protocols import START, Body, Point, Transport
 from .health import Health, State, Try
 from .limits import Limiter, Policy, Verdict
+from .overtaken import Overtaken
 from .rate import RateLimit
 from .watchdog import Watchdog
 
@@ -38,6 +39,7 @@ class Host:
         self._name = name
         self.limiter = Limiter(policy)
         self.health = health
+        self.overtaken = Overtaken(health, self.limiter)
         self.received = 0
         self._failed: set[str] = set()
         self._waiting: deque[asyncio.Future[bool]] = deque()
@@ -67,6 +69,7 @@ class Host:
             self.limiter.give_back()
 
     def answered(self, a_try: Try) -> None:
+        self.overtaken.answered(a_try)
         if self.health.answered(a_try):
             self.limiter.policy.came_back(
                 now=asyncio.get_running_loop().time(), probes=self.health.lone_probes, pushed=self.health.pushed
@@ -95,7 +98,8 @@ class Host:
         else:
             overload = isinstance(error, TemporaryError) and error.overload
             verdict = Verdict.DROPPED if overload else Verdict.SUCCESS if error is None else Verdict.IGNORE
-            self.limiter.release(verdict, began=a_try.began, pushed=isinstance(error, Busy))
+            began = now if a_try.was_overtaken else a_try.began  # there are too many now, whenever it began
+            self.limiter.release(verdict, began=began, pushed=isinstance(error, Busy))
         if state is State.UP and self.health.state is State.AWAY:
             log.warning("%s does not answer (%s); one probe asks, the others wait", self._name, error)
         if self.health.state is State.ENDED:
@@ -227,7 +231,7 @@ class _Admission:
         self._paced.watchdog.began(self, self._url)
         self._exchange: AbstractAsyncContextManager[Body] = self._paced.inner.open(self._url, self._at)
         try:
-            body = await self._exchange.__aenter__()
+            body = await self._answer()
         except BaseException as error:
             if _is_an_answer(error):
                 self._host.answered(self._try)
@@ -237,6 +241,18 @@ class _Admission:
         self._host.answered(self._try)
         body.chunks = _Metered(body.chunks, self._host, self._paced, self._url)
         return body
+
+    async def _answer(self) -> Body:
+        overtaken = self._host.overtaken
+        try:
+            async with overtaken.watched(self._try):
+                return await self._exchange.__aenter__()
+        except TimeoutError as error:
+            self._try.was_overtaken = True
+            message = f"no answer, while others were given {self._host.health.answers - self._try.answers}"
+            raise Stalled(message, operation="GET", url=self._url, answered=False) from error
+        finally:
+            overtaken.over(self._try)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -52,12 +52,14 @@ class Site:
 
     Args:
         takes: seconds of a transfer.
+        thinks: seconds before a URL's answer.
         down: no connection while it is True.
         fails: makes the error of a URL, None for an answer.
         chunks: what a body brings, each with the seconds before it.
     """
 
     takes: float = 1.0
+    thinks: Callable[[str], float] = lambda _: 0.0
     down: bool = False
     fails: Callable[[str], TransferError | None] = lambda _: None
     chunks: Callable[[str], list[tuple[float, bytes]]] | None = None
@@ -72,7 +74,7 @@ class Site:
         self.open_now += 1
         self.most_open = max(self.most_open, self.open_now)
         try:
-            await asyncio.sleep(0)
+            await asyncio.sleep(self.thinks(url))
             if self.down:
                 raise Unreachable("connection refused", url=url, answered=False)
             if error := self.fails(url):
