@@ -157,6 +157,27 @@ async def test_a_connection_serves_the_next_object(transport: HttpTransport) -> 
         assert (len(server.requests), server.connections) == (4, 1)
 
 
+@pytest.mark.parametrize("does", [faults.Close(), faults.Reset()], ids=repr)
+async def test_a_fresh_connection_that_is_closed_was_turned_away(transport: HttpTransport, does: Behaviour) -> None:
+    """A close before a connection's first answer is push-back, and the request is not repeated behind our back."""
+    async with ScriptedServer({"a": DATA}, Fault(does, nth=1)) as server:
+        with pytest.raises(Broken) as caught:
+            async with transport.open(server.url("a")):
+                pytest.fail("there was an answer")
+        assert (caught.value.overload, caught.value.answered) == (True, False)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("does", [faults.Close(), faults.Reset()], ids=repr)
+async def test_a_kept_connection_that_is_closed_is_normal_traffic(transport: HttpTransport, does: Behaviour) -> None:
+    """A close before an answer that is not a connection's first is no error: the request goes out once more."""
+    async with ScriptedServer({"a": DATA}, Fault(does, nth=2)) as server:
+        for _ in range(2):
+            async with transport.open(server.url("a")) as body:
+                assert await read(body) == DATA
+        assert (len(server.requests), server.connections) == (3, 2)
+
+
 async def test_a_pause_spoils_no_connection() -> None:
     """After an idle time longer than the timeout the kept connection serves on (aiohttp 3.14.0 failed here)."""
     transport = HttpTransport(timeout=0.5)

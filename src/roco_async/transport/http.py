@@ -36,6 +36,7 @@ from ..errors import (
 )
 from ..protocols import ROUND_TRIPS, START, Body, Point
 from .coding import after, decoded, is_gzip, is_gzip_twice
+from .connections import Connections, TurnedAway
 from .headers import length, retry_after, s3_md5, span, validator
 
 PROJECT_URL: Final = "https://github.com/roco-async/roco_async"
@@ -134,9 +135,10 @@ class HttpTransport:
 
     def _own_or_given(self) -> aiohttp.ClientSession:
         if self._session is None:
+            connections = Connections(ttl_dns_cache=300, keepalive_timeout=60)
             self._session = aiohttp.ClientSession(
-                # The limiter decides how many connections there are; a second limit here would only hide waits from it.
-                connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, ttl_dns_cache=300, keepalive_timeout=60),
+                connector=connections,
+                middlewares=[connections.tell],
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
                 timeout=self._timeout,
@@ -300,6 +302,9 @@ def mapped(error: Exception, url: str, *, answered: bool) -> TransferError:
             return Refused(f"certificate: {text}", operation="GET", url=url)
         case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
             return Unreachable(text, operation="GET", url=url, answered=False)
+        case TurnedAway():
+            message = f"the server closed a fresh connection: {text}"
+            return Broken(message, operation="GET", url=url, answered=answered)
         case aiohttp.ServerDisconnectedError():
             # an idle connection closed by the server shows up so: normal traffic, and no sign of overload
             message = "the server closed the connection"
