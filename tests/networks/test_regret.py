@@ -30,7 +30,7 @@ CEILINGS = {
     "request rate, early comers banned": 1.35,  # missed: 1.31
     "2-30 % break": 1.45,  # missed: 1.30
     "2-30 % are 503": 2.10,
-    "goodput falls above k": 1.35,  # missed: 1.14
+    "goodput falls above k": 1.45,  # missed: 1.14
     "far and wide": 1.50,  # missed: 1.44
     "near and wide": 1.18,
     "thin": 1.18,

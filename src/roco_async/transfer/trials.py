@@ -14,12 +14,13 @@ Rules for editing this file:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from math import ceil, inf, sqrt
 
 from .limits import Verdict
 from .pace import Pacer, Tally
+from .ramp import Ramp
+from .work import Work
 
 LONGEST_HOLD = 10.0
 """Seconds between two trials: a cap that rises is found soon, and the trials between cost little."""
@@ -38,34 +39,12 @@ class State(Enum):
     HOLD = "hold"
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What came in a second, as bytes and as answers: each alone is the noisier one somewhere."""
-
-    bytes: float
-    answers: float
-
-    def over(self, other: Work) -> float:
-        """Return the ratio to other work, 1 if they are alike."""
-        pairs = ((self.bytes, other.bytes), (self.answers, other.answers))
-        ratios = [mine / its for mine, its in pairs if its > 0]
-        return sum(ratios) / len(ratios) if ratios else 1.0
-
-    def times(self, factor: float) -> Work:
-        return Work(self.bytes * factor, self.answers * factor)
-
-    def towards(self, other: Work, part: float) -> Work:
-        """Return this work moved by `part` of the way to the other."""
-        mine, its = self.times(1 - part), other.times(part)
-        return Work(mine.bytes + its.bytes, mine.answers + its.answers)
-
-
 class Trials:
     """Try more connections, keep what brings more, and go back where it does not.
 
     Args:
         most: the highest limit.
-        start: the first one; the ramp doubles it each round trip while that pays.
+        start: the first one; the ramp doubles it again and again while that pays.
 
     Example:
         >>> policy = Trials(256)
@@ -76,6 +55,7 @@ class Trials:
     def __init__(self, most: int, *, start: int = 4) -> None:
         self._most = most
         self._limit = self._best = min(start, most)
+        self._ramp = Ramp(self._limit)
         self._state = State.RAMP
         self._changed_at = -inf
         self._since_change = Tally()
@@ -124,6 +104,8 @@ class Trials:
 
     def moved(self, count: int) -> None:
         self._bytes += count
+        if self._state is State.RAMP:
+            self._ramp.moved(count)
 
     def rest(self, took: float) -> float:
         """Return what a dropped transfer lacks to a mean one's time: a body that broke late has had its time."""
@@ -162,17 +144,28 @@ class Trials:
         return self._limit
 
     def _climb(self, verdict: Verdict, *, held: int, now: float, began: float) -> None:
-        """Add one for each success, a doubling a round trip, while each doubling pays and nothing is refused."""
+        """Add one for each success, or more where the line is far, while each doubling pays and nothing is refused."""
         ok = verdict is not Verdict.DROPPED
         if self._round_at == inf:
             self._measure(began)
         self._round.count(ok=ok)
         self._answers += ok
+        if not ok:
+            self._ramp.dropped()
         if self._round.failed >= 2:
             self._end_climb(max(self._best, int(0.7 * self._limit)), now)
             return
-        if verdict is Verdict.SUCCESS and held >= self._limit:
-            self._limit = min(self._limit + 1, self._most)
+        if verdict is Verdict.SUCCESS:
+            more = self._ramp.succeeded(now, began=began, limit=self._limit)
+            if held >= self._limit and self._ramp.has_collapsed:
+                self._overshot, self._step = True, 1 / 4
+                self._end_climb(self._ramp.peak_limit, now)
+                return
+            if held >= self._limit:
+                self._limit = min(self._limit + more, self._most)
+        self._judge_doubling(now)
+
+    def _judge_doubling(self, now: float) -> None:
         before = self._work_at_best
         late = before is not None and (now - self._round_at) * before.answers > 1.5 * self._best
         if not late and (self._limit < min(2 * self._best, self._most) or self._round.seen < self._best):

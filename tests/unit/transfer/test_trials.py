@@ -8,7 +8,8 @@ import pytest
 
 from roco_async.transfer.limits import Verdict
 from roco_async.transfer.pace import Pacer, Tally
-from roco_async.transfer.trials import State, Trials, Work
+from roco_async.transfer.trials import State, Trials
+from roco_async.transfer.work import Work
 
 SIZE = 100_000
 
@@ -58,8 +59,26 @@ def test_the_ramp_doubles_in_a_round() -> None:
     """Each success adds one while all slots are used, so that a round trip doubles the limit."""
     feed = Feed(Trials(64))
     for expected in (8, 16, 32, 64):
-        feed.round()
+        feed.round(rate=10 * feed.policy.limit)
         assert feed.policy.limit == expected
+
+
+def test_the_ramp_is_faster_on_a_far_line() -> None:
+    """Where a transfer takes a second and none gets slower, a round trip brings more than a doubling."""
+    feed = Feed(Trials(64))
+    feed.round()
+    assert feed.policy.limit == 16
+
+
+def test_the_ramp_ends_where_the_line_collapses() -> None:
+    """Transfers that get slower and bring less end the climb at the limit that brought the most."""
+    feed = Feed(Trials(64))
+    feed.round()
+    for _ in range(2):
+        feed.now += 5
+        feed.end(took=5.0)
+    assert feed.policy._state is State.HOLD
+    assert feed.policy.limit == 4
 
 
 @pytest.mark.parametrize("verdict", [Verdict.IGNORE, Verdict.SUCCESS])
