@@ -20,10 +20,12 @@ class Rules:
         refuse: how a request that is one too many is turned away: `503`, `reset`, `429`; "" is not at all.
         above: requests at once that are served.
         newcomers: whether it is connections without a seat, of `above`, that are turned away.
-        seats: connections at once; a further one is turned away as `unseated` says: `closed`, or `421`.
+        seats: connections at once; a further one is turned away as `unseated` says, `closed` or `421`, or `waits` for a
+            seat, its request unread.
         rate: requests a second that are served, in bursts of `bucket`.
         retry_after: seconds that a refusal asks for.
         workers: requests worked on at once, `think` seconds each; others queue.
+        slow: share of answers that take `slow_time` seconds more.
         fate: share of answers that are a 503 by chance; `breaks`: of bodies that are cut in the middle.
         hangs_up: whether the connection ends with each answer, without a word.
         outage: (begin, seconds) of a time in which each connection is reset.
@@ -45,6 +47,8 @@ class Rules:
     retry_after: int = 0
     workers: int = 0
     think: float = 0.0
+    slow: float = 0.0
+    slow_time: float = 0.0
     fate: float = 0.0
     breaks: float = 0.0
     hangs_up: bool = False
@@ -104,6 +108,7 @@ def networks() -> Iterator[Network]:
         seated, images = Rules(latency=0.01, think=think, seats=seats), round(5 * seats / think)
         yield Network(f"{seats} connections, more are closed", images, seated, first=seats)
         yield Network(f"{seats} connections, more get 421", images, replace(seated, unseated="421"), first=seats)
+        yield Network(f"{seats} connections, more wait", images, replace(seated, unseated="waits"), first=seats)
     yield Network("503 over 20/s, no burst", 80, Rules(latency=0.04, refuse="503", rate=20.0))
     yield Network("503 over 100/s", 600, Rules(latency=0.04, refuse="503", rate=100.0, bucket=50.0))
     for rate, images in ((20.0, 130), (100.0, 600)):
@@ -114,6 +119,7 @@ def networks() -> Iterator[Network]:
     yield Network("goodput falls above 4", 500, Rules(latency=0.04, line=((0.0, 2e6),), knee=4))
     yield Network("goodput falls above 16", 1000, Rules(latency=0.04, line=FULL, knee=16))
     yield Network("5 % are 503", 1100, Rules(latency=0.05, line=FULL, fate=0.05))
+    yield Network("5 % of answers take 3 s", 1100, Rules(latency=0.05, line=FULL, slow=0.05, slow_time=3.0))
     yield Network("5 % of bodies break", 1100, Rules(latency=0.05, line=FULL, breaks=0.05))
     yield Network("hangs up after each answer", 1100, Rules(latency=0.05, line=FULL, hangs_up=True))
     yield Network("outage of 4 s", 900, Rules(latency=0.05, line=FULL, outage=(2.5, 4.0)))

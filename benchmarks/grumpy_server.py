@@ -173,6 +173,7 @@ class Server:
         self._active = 0
         self._busy = 0
         self._backlog: deque[tuple[Peer, bytes, int]] = deque()
+        self._outside: deque[tuple[Peer, bytes, int]] = deque()  # requests of connections that have no seat
         self._tokens, self._tokens_at = rules.bucket, 0.0
 
     @property
@@ -203,6 +204,11 @@ class Server:
     def left(self, peer: Peer) -> None:
         self._peers.discard(peer)
         self._over(peer)
+        while self._outside and self._taken() < self._rules.seats:
+            peer, path, start = self._outside.popleft()
+            if peer.alive:
+                peer.seated = True
+                self._arrive(peer, path, start)
 
     def asked(self, peer: Peer, path: bytes, start: int) -> None:
         self._clock()
@@ -235,6 +241,9 @@ class Server:
             call()
 
     def _arrive(self, peer: Peer, path: bytes, start: int) -> None:
+        if self._rules.unseated == "waits" and not peer.seated:
+            self._outside.append((peer, path, start))
+            return
         refusal = self._refusal(peer)
         rules = self._rules
         if refusal:
@@ -289,7 +298,8 @@ class Server:
         if rules.workers:
             self._busy += 1
             asyncio.get_running_loop().call_later(rules.think, self._worked)
-        self._later(rules.think + rules.latency / 2, self._begin_body, peer, path, start)
+        think = rules.think + (rules.slow_time if self._chance.random() < rules.slow else 0.0)
+        self._later(think + rules.latency / 2, self._begin_body, peer, path, start)
 
     def _worked(self) -> None:
         self._busy -= 1

@@ -86,6 +86,7 @@ class Host:
         others = self.limiter.held - (0 if a_try.is_probe else 1)
         if error is None:
             self.health.succeeded()
+            self.overtaken.succeeded(a_try, now)
         elif isinstance(error, TemporaryError):
             if len(self._failed) >= _REMEMBERED:
                 self._failed.clear()  # those given up for good never come again: it must not grow with the list
@@ -93,12 +94,12 @@ class Host:
             self.health.failed(error, a_try, now, limit=self.limiter.limit, others=others)
         if a_try.is_probe:
             self._probing = False
-        elif state is not State.UP or not (error is None or isinstance(error, TransferError)):
-            self.limiter.give_back()  # cancelled, or the host is away: no news about the load
+        elif state is not State.UP or a_try.made_room or not (error is None or isinstance(error, TransferError)):
+            self.limiter.give_back()  # cancelled, the host is away, or too many were: no news about the load
         else:
             overload = isinstance(error, TemporaryError) and error.overload
             verdict = Verdict.DROPPED if overload else Verdict.SUCCESS if error is None else Verdict.IGNORE
-            began = now if a_try.was_overtaken else a_try.began  # there are too many now, whenever it began
+            began = now if a_try.was_left else a_try.began  # there are too many now, whenever it began
             self.limiter.release(verdict, began=began, pushed=isinstance(error, Busy))
         if state is State.UP and self.health.state is State.AWAY:
             log.warning("%s does not answer (%s); one probe asks, the others wait", self._name, error)
@@ -248,8 +249,7 @@ class _Admission:
             async with overtaken.watched(self._try):
                 return await self._exchange.__aenter__()
         except TimeoutError as error:
-            self._try.was_overtaken = True
-            message = f"no answer, while others were given {self._host.health.answers - self._try.answers}"
+            message = f"no answer, and others were given {self._host.health.answers - self._try.answers} meanwhile"
             raise Stalled(message, operation="GET", url=self._url, answered=False) from error
         finally:
             overtaken.over(self._try)

@@ -84,7 +84,8 @@ class Limiter:
     @property
     def room(self) -> int:
         """Slots that are free and that nobody waits for; below zero where a lowered limit waits for holders to end."""
-        return 0 if self._first or self._others else self.policy.limit - self.held
+        free = self.policy.limit - self.held
+        return min(0, free) if self._first or self._others else free
 
     async def acquire(self, *, first: bool = False) -> float:
         """Wait for a slot and take it; first come, first served.
