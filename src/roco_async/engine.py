@@ -62,6 +62,7 @@ class Engine:
         find: tells of an image that needs no request.
         outlet: takes the outcomes.
         jobs: under way at once; waiting ones hold no connection, so this is more than the connections.
+        limit: take so many records and no more.
         is_there: tells at once of nearly all images that are there; with it these are counted, and have no outcome.
     """
 
@@ -72,10 +73,12 @@ class Engine:
         find: Find,
         outlet: Outlet,
         jobs: int,
+        limit: int | None = None,
         is_there: Callable[[ImageRecord], bool] | None = None,
     ) -> None:
         self._sources = sources
         self._find = find
+        self._limit = limit
         self._is_there = is_there
         self._outlet = outlet
         self._places = asyncio.Semaphore(jobs)
@@ -130,7 +133,7 @@ class Engine:
         async with aclosing(self._batches(records)) as batches:
             async for batch in batches:
                 for record in batch:
-                    if self._draining:
+                    if self._draining or self.requested == self._limit:
                         return
                     self.requested += 1
                     if is_there is not None and is_there(record):
@@ -145,6 +148,8 @@ class Engine:
                     if self.requested % _BREATH == 0:
                         await asyncio.sleep(0)
                         await self._outlet.wait_for_room()
+                if self.requested == self._limit:
+                    return  # and wait for no further record
 
     async def _batches(self, records: Records) -> AsyncGenerator[Sequence[ImageRecord], None]:
         """The records as they come: one by one, as none may wait for the next, unless they were read in batches."""

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from functools import partial
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -18,7 +17,7 @@ from .config import FTP_CONNECTIONS, HTTP_CONNECTIONS, FetchConfig
 from .engine import Engine, Finite, Records
 from .errors import DiskRefused
 from .protocols import Source, Transport
-from .records import FetchReport, ImageRecord, Outcome, Statistics, Status
+from .records import FetchReport, Outcome, Statistics, Status
 from .sources.cloud import CloudSource
 from .store.files import Files
 from .store.shelf import Shelf
@@ -100,14 +99,16 @@ class _Work:
 
     def __init__(self, fetcher: Fetcher, records: Records, *, skipped: bool) -> None:
         config = fetcher.config
-        self._records = _first(records, config.limit)
+        self._records = records
         self._paced = fetcher.paced
         self._shelf = Shelf(config.images_root, fetcher.files, config.keep_packages)
         may_pause = isinstance(records, AsyncIterable) and not isinstance(records, Finite)
         sources = [_source(name, config, fetcher.paced, self._shelf, may_pause=may_pause) for name in config.source]
         jobs = fetcher.connections + min(fetcher.connections, _WAITING_JOBS)
         is_there = None if skipped else self._shelf.has
-        self._engine = Engine(sources, find=self._shelf.find, outlet=self, jobs=jobs, is_there=is_there)
+        self._engine = Engine(
+            sources, find=self._shelf.find, outlet=self, jobs=jobs, limit=config.limit, is_there=is_there
+        )
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._ready: deque[Outcome] = deque()
@@ -347,34 +348,6 @@ def _source(name: str, config: FetchConfig, transport: Paced, shelf: Shelf, *, m
         idle = IDLE if may_pause else None
         return PackagesSource(config.packages_url, transport=transport, shelf=shelf, budget=budget, idle=idle)
     return CloudSource(config.cloud_url, transport=transport, shelf=shelf, budget=budget)
-
-
-def _first(records: Records, limit: int | None) -> Records:
-    if limit is None:
-        return records
-    if isinstance(records, Finite):
-        return Finite(_first_batches(records.batches, limit))
-    return _first_async(records, limit) if isinstance(records, AsyncIterable) else islice(records, limit)
-
-
-async def _first_async(records: AsyncIterable[ImageRecord], limit: int) -> AsyncIterator[ImageRecord]:
-    left = limit
-    async for record in records:
-        yield record
-        left -= 1
-        if not left:
-            return
-
-
-async def _first_batches(
-    batches: AsyncIterator[Sequence[ImageRecord]], limit: int
-) -> AsyncIterator[Sequence[ImageRecord]]:
-    left = limit
-    async for batch in batches:
-        yield batch[:left]
-        left -= len(batch)
-        if left <= 0:
-            return
 
 
 def _bare(error: BaseException) -> BaseException:
