@@ -107,6 +107,7 @@ class Host:
             if state is not State.ENDED:
                 log.warning("%s is asked for nothing more: %s", self._name, self.health.ending("").message)
             self._wake_all()
+            self.limiter.dismiss()  # a slow pace would let them hear of it one by one
         elif self.health.state is State.AWAY:
             self._call_probe(now)
 

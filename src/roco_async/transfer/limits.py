@@ -131,6 +131,15 @@ class Limiter:
         self.held -= 1
         self.wake()
 
+    def dismiss(self) -> None:
+        """Wake all who wait, whatever is free or due: nothing begins here any more, and each gives its slot back."""
+        for queue in (self._first, self._others):
+            while queue:
+                waiter = queue.popleft()
+                if not waiter.done():
+                    self.held += 1
+                    waiter.set_result(None)
+
     def wake(self) -> None:
         """Admit whoever may begin, and no timer is left where nobody waits."""
         now = asyncio.get_running_loop().time()

@@ -378,3 +378,31 @@ async def test_held_never_leaks(plan: list[tuple[str, int]], limit: int) -> None
             assert not waiting
         assert (transport.in_flight, site.open_now) == (0, 0)
         assert site.most_open <= limit + 1
+
+
+class _Slow(Fixed):
+    """A policy that lets one transfer start in a thousand seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(4)
+        self._next = 0.0
+
+    def ready_at(self, now: float) -> float:
+        return max(now, self._next)
+
+    def started(self, now: float) -> None:
+        self._next = now + 1000
+
+
+async def test_an_ended_host_holds_nobody_up(clock: Clock) -> None:
+    """Once a host's work has ended all who wait for it hear so at once, however slowly it let transfers start."""
+    began = clock.now
+    transport = paced(Site(fails=lambda _: Refused("no", url=URL)), policy=_Slow())
+    host = transport.host_of(URL)
+    tasks = [asyncio.create_task(outcome(transport, f"{URL}{number}")) for number in range(50)]
+    await settle()
+    host.health._refused = 19
+    tasks.append(asyncio.create_task(outcome(transport, f"{URL}last")))
+    assert all(isinstance(one, TransferError) for one in await asyncio.gather(*tasks))
+    assert clock.now - began < 1500
+    assert host.limiter.held == 0
