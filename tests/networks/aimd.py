@@ -45,6 +45,9 @@ class Aimd:
             self._limit = min(float(self._most), self._limit + step)
         return self.limit
 
+    def full(self, places: int, *, now: float) -> None:
+        self._limit = float(places)
+
     def came_back(self, *, now: float, probes: int, pushed: bool) -> int:
         if pushed:
             self._limit = max(1.0, self._limit / 2)

@@ -31,7 +31,8 @@ class State(Enum):
 @dataclass(slots=True, eq=False)
 class Try:
     """One transfer as the watch sees it: when it began, what the host had done by then, whether it is the probe,
-    whether it was broken off while others were answered, or to make room for them, and whether the host serves it."""
+    whether it was broken off while others were answered, or to make room for them, whether its connection is a new one,
+    and whether the host serves it."""
 
     url: str
     began: float
@@ -40,6 +41,7 @@ class Try:
     is_probe: bool = False
     was_left: bool = False
     made_room: bool = False
+    is_fresh: bool = False
     is_served: bool = False
 
 

@@ -237,6 +237,7 @@ class _Admission:
         except BaseException as error:
             if _is_an_answer(error):
                 self._host.answered(self._try)
+                self._host.overtaken.kept()
             self._paced.watchdog.ended(self)
             self._host.ended(self._try, error)
             raise

@@ -56,6 +56,9 @@ class Policy(Protocol):
             pushed: whether an answer asked for less (503, 429, 421, 425), not a broken connection.
         """
 
+    def full(self, places: int, *, now: float) -> None:
+        """So many connections are served, and those beyond them are left without an answer."""
+
     def came_back(self, *, now: float, probes: int, pushed: bool) -> int:
         """The host answers again after `probes` lone probes had failed; return the limit to go on with."""
 
@@ -129,6 +132,11 @@ class Limiter:
     def give_back(self) -> None:
         """Give the slot back with no news about the load: the transfer was cancelled or never began."""
         self.held -= 1
+        self.wake()
+
+    def full(self, places: int) -> None:
+        """Tell the policy how many places the host has."""
+        self.policy.full(max(1, places), now=asyncio.get_running_loop().time())
         self.wake()
 
     def dismiss(self) -> None:

@@ -4,18 +4,21 @@ A server with fewer places than it lets connect says nothing to a connection tha
 backlog until an older one closes, or its SYN is dropped and sent again after seconds. Connections that are kept alive
 do not close, so that it waits for the whole run of the others, and the run at its end for it. Nobody refuses; only that
 others are answered again and again meanwhile tells of it. Broken off, such a request is answered at once on a
-connection that has a place.
+connection that has a place; and where many are left so, those that are answered are all that there are places for.
 
 Rules for editing this file:
 
 1. Some answers do take long: a request that was broken off is waited for four times as long the next time.
-2. One timer looks after all of a host's transfers; what each costs is a note in a dict.
+2. Only a fresh connection can be without a place. On one that was kept it is the answer that takes long, and how many
+   others are under way says nothing about places.
+3. One timer looks after all of a host's transfers; what each costs is a note in a dict.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 from .health import Health, Try
@@ -25,15 +28,19 @@ SHORTEST: Final = 1.0
 """Seconds that an answer is waited for whatever the others get."""
 
 SURPLUS: Final = 0.25
-"""The same where more are under way than are allowed, so that they keep out those who would be answered."""
+"""The same for fresh connections where many wait, and where more are under way than are allowed."""
+
+SWAP: Final = 0.1
+"""The same for a fresh connection where one that has a place stands idle, which it may take."""
 
 USUAL: Final = 4
-"""Times the mean wait for an answer that it is waited for at least."""
+"""Times the mean wait for an answer that it is waited for at least; half as often where a connection stands idle."""
 
 TIMES: Final = 4
 """Answers that each of those served was given meanwhile: no queue that is served in turn lets so many pass."""
 
-_EVERY: Final = 0.25
+_EVERY: Final = 0.1
+_LOOKS: Final = 12  # over which what is served at once is measured
 _REMEMBERED: Final = 4096
 
 
@@ -42,7 +49,7 @@ class Overtaken:
 
     Args:
         health: counts the host's answers.
-        limiter: tells how many transfers there are.
+        limiter: tells how many transfers there are, and is told how many places.
 
     Example:
         >>> async def opened(overtaken, a_try, opening):
@@ -58,16 +65,20 @@ class Overtaken:
         self._limiter = limiter
         self._waiting: dict[Try, asyncio.Timeout] = {}
         self._broken: dict[str, int] = {}
+        self._idle = 0  # connections that were kept and not taken since, as far as can be told from above
+        self._is_full = False  # whether some were plainly left without a place
         self._vain = 0
         self._answers_at_standstill = 0
         self._usual = 0.0
         self._took = 0.0
         self._answered_at = 0.0
-        self._looks: deque[tuple[float, int]] = deque(maxlen=5)
+        self._looks: deque[tuple[float, int]] = deque(maxlen=_LOOKS)
         self._timer: asyncio.TimerHandle | None = None
 
     def watched(self, a_try: Try) -> asyncio.Timeout:
         """Return what ends the wait for this one's answer, to be entered at once."""
+        a_try.is_fresh = not self._idle
+        self._idle -= not a_try.is_fresh
         timeout = asyncio.timeout(None)
         if not a_try.is_probe:
             self._waiting[a_try] = timeout
@@ -80,52 +91,95 @@ class Overtaken:
         self._answered_at = asyncio.get_running_loop().time()
         self._usual = _mean(self._usual, self._answered_at - a_try.began, self._health.answers)
 
-    def succeeded(self, a_try: Try, now: float) -> None:
-        """Take note of how long a whole transfer took."""
-        self._took = _mean(self._took, now - a_try.began, self._health.answers)
-
     def over(self, a_try: Try) -> None:
         """Forget a transfer: it has its answer, or has failed."""
         self._waiting.pop(a_try, None)
 
+    def kept(self) -> None:
+        """Take note that a connection stands idle: its answer was read to the end."""
+        self._idle += 1
+
+    def succeeded(self, a_try: Try, now: float) -> None:
+        """Take note of how long a whole transfer took, and that its connection is kept."""
+        self.kept()
+        self._took = _mean(self._took, now - a_try.began, self._health.answers)
+
     def _look(self) -> None:
-        """Break off who waits too long; where that is nobody's fault but the limit's, it is no news about the load."""
         loop = asyncio.get_running_loop()
-        now, answers, room = loop.time(), self._health.answers, self._limiter.room
-        self._looks.append((now, answers))
-        shortest = max(SURPLUS if room < 0 else SHORTEST, USUAL * self._usual)
+        now = loop.time()
+        self._looks.append((now, self._health.answers))
+        assert self._timer is not None
+        if now - self._timer.when() < _EVERY:  # else it was this process that was busy, and answers may lie here unread
+            self._judge(now)
+        self._timer = loop.call_later(_EVERY, self._look) if self._waiting else None
+
+    def _judge(self, now: float) -> None:
+        """Break off who waits too long."""
+        room, usual = self._limiter.room, USUAL * self._usual
+        self._break_placeless(now, max(SURPLUS, usual))
+        if self._is_full:
+            self._swap(now)
+        shortest = max(SURPLUS if room < 0 else SHORTEST, usual)
         # where slots are free or nobody is answered any more, it is connections with a place that stand idle
         if room > 0 or now - self._answered_at >= shortest:
             self._break_standstill(now, shortest, enough=1 if room >= 0 else 0)
         else:
-            self._break_overtaken(now, shortest)
-        self._timer = loop.call_later(_EVERY, self._look) if self._waiting else None
+            for a_try in self._overtaken(now, shortest):
+                a_try.was_left = True
+                self._break(a_try, now)
+
+    def _break_placeless(self, now: float, shortest: float) -> None:
+        """Break off fresh connections that are left waiting if they are many, and say how many places there are."""
+        held = self._limiter.held
+        placeless = [a_try for a_try in self._overtaken(now, shortest) if a_try.is_fresh]
+        if len(placeless) >= max(2, held / 8):  # fewer may be a packet that was lost
+            self._make_room(placeless, now)
+            self._is_full = True
+            self._limiter.full(held - len(placeless) + self._idle)
+
+    def _swap(self, now: float) -> None:
+        """Break off as many fresh connections as keep others from being used that have a place."""
+        room, all_wait = self._limiter.room, len(self._waiting) == self._limiter.held
+        if not self._idle or not (room or all_wait):
+            return  # an idle connection is taken at once by who waits for a slot
+        shortest = max(SWAP, USUAL / 2 * self._usual)
+        placeless = [a_try for a_try in self._waiting if a_try.is_fresh and now - a_try.began >= shortest]
+        self._make_room(placeless[: self._idle + max(0, -room)], now)
 
     def _break_standstill(self, now: float, shortest: float, *, enough: int) -> None:
         """Break off who waits, less and less soon as long as nobody is answered for it."""
         answers = self._health.answers
         if answers != self._answers_at_standstill:
             self._vain = 0
-        broken = False
-        for a_try in [*self._waiting]:
-            if now - a_try.began >= shortest * 4**self._vain and answers - a_try.answers >= enough:
-                a_try.made_room = True
-                self._waiting.pop(a_try).reschedule(now)
-                broken = True
-        if broken:
+        late = [
+            a_try
+            for a_try in self._waiting
+            if now - a_try.began >= shortest * 4**self._vain and answers - a_try.answers >= enough
+        ]
+        if late:
+            self._make_room(late, now)
             self._vain, self._answers_at_standstill = self._vain + 1, answers
 
-    def _break_overtaken(self, now: float, shortest: float) -> None:
-        enough = TIMES * self._served(now)
-        for a_try in [*self._waiting]:
-            times = self._broken.get(a_try.url, 0)
-            given = self._health.answers - a_try.answers
-            if now - a_try.began >= shortest * 4**times and given >= enough:
-                if len(self._broken) >= _REMEMBERED:
-                    self._broken.clear()  # those that were answered are not taken out: it must not grow with the list
-                self._broken[a_try.url] = times + 1
-                a_try.was_left = True
-                self._waiting.pop(a_try).reschedule(now)
+    def _overtaken(self, now: float, shortest: float) -> list[Try]:
+        """Return who has waited so long, longer where it was broken off before, while others were answered."""
+        answers, enough = self._health.answers, TIMES * self._served(now)
+        return [
+            a_try
+            for a_try in self._waiting
+            if answers - a_try.answers >= enough and now - a_try.began >= shortest * 4 ** self._broken.get(a_try.url, 0)
+        ]
+
+    def _make_room(self, tries: Iterable[Try], now: float) -> None:
+        """Break them off; the limit was told or is not at fault, so that their ends are no news about the load."""
+        for a_try in tries:
+            a_try.made_room = True
+            self._break(a_try, now)
+
+    def _break(self, a_try: Try, now: float) -> None:
+        if len(self._broken) >= _REMEMBERED:
+            self._broken.clear()  # those that were answered are not taken out: it must not grow with the list
+        self._broken[a_try.url] = self._broken.get(a_try.url, 0) + 1
+        self._waiting.pop(a_try).reschedule(now)
 
     def _served(self, now: float) -> int:
         """Return how many transfers are served at once: as many as come in the time that one takes (Little's law)."""

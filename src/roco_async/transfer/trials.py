@@ -132,6 +132,12 @@ class Trials:
             self._count(ok=ok, held=held, now=now, began=began, pushed=pushed)
         return self._limit
 
+    def full(self, places: int, *, now: float) -> None:
+        if self._state is State.RAMP or places < self._best:
+            self._end_climb(min(places, self._limit), now)
+        elif self._state is State.UP:
+            self._undo(now)
+
     def came_back(self, *, now: float, probes: int, pushed: bool) -> int:
         if pushed:
             self._pacer.resume(now, self._successes / max(0.25, now - min(now, self._back_at)))

@@ -22,6 +22,7 @@ class Fixed:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.verdicts: list[Verdict] = []
+        self.places: list[int] = []
         self.bytes = 0
         self.returns = 0
 
@@ -40,6 +41,9 @@ class Fixed:
     def after(self, verdict: Verdict, *, held: int, now: float, began: float, pushed: bool) -> int:
         self.verdicts.append(verdict)
         return self.limit
+
+    def full(self, places: int, *, now: float) -> None:
+        self.places.append(places)
 
     def came_back(self, *, now: float, probes: int, pushed: bool) -> int:
         self.returns += 1

@@ -39,6 +39,9 @@ class Told:
     def after(self, verdict: Verdict, *, held: int, now: float, began: float, pushed: bool) -> int:
         return self.limit
 
+    def full(self, places: int, *, now: float) -> None:
+        self.limit = places
+
     def came_back(self, *, now: float, probes: int, pushed: bool) -> int:
         return self.limit
 

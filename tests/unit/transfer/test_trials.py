@@ -55,6 +55,22 @@ def settled(limit: int, *, rounds: int = 1) -> Feed:
     return feed
 
 
+def test_places_end_a_climb() -> None:
+    """Where the host says nothing to those beyond its places the climb ends at them, and a trial goes back."""
+    feed = Feed(Trials(64))
+    feed.round()
+    feed.policy.full(6, now=feed.now)
+    assert (feed.policy.limit, feed.policy._state) == (6, State.HOLD)
+    feed = settled(8)
+    feed.until(State.UP)
+    feed.policy.full(10, now=feed.now)
+    assert (feed.policy.limit, feed.policy._state) == (8, State.HOLD)
+    feed.policy.full(9, now=feed.now)
+    assert feed.policy.limit == 8
+    feed.policy.full(3, now=feed.now)
+    assert feed.policy.limit == 3
+
+
 def test_the_ramp_doubles_in_a_round() -> None:
     """Each success adds one while all slots are used, so that a round trip doubles the limit."""
     feed = Feed(Trials(64))
