@@ -124,7 +124,9 @@ class Overtaken:
         if room > 0 or now - self._answered_at >= shortest:
             self._break_standstill(now, shortest, enough=1 if room >= 0 else 0)
         else:
-            for a_try in self._overtaken(now, shortest):
+            late = self._overtaken(now, shortest)
+            self._make_room([a_try for a_try in late if not a_try.is_fresh], now)
+            for a_try in [a_try for a_try in late if a_try.is_fresh]:
                 a_try.was_left = True
                 self._break(a_try, now)
 
@@ -170,7 +172,7 @@ class Overtaken:
         ]
 
     def _make_room(self, tries: Iterable[Try], now: float) -> None:
-        """Break them off; the limit was told or is not at fault, so that their ends are no news about the load."""
+        """Break them off; their ends are no news about the load: the limit knows, or their answers are slow."""
         for a_try in tries:
             a_try.made_room = True
             self._break(a_try, now)

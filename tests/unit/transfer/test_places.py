@@ -12,7 +12,7 @@ import pytest
 from roco_async.errors import TransferError
 from roco_async.protocols import START, Body, Point
 from roco_async.transfer.hosts import Paced
-from roco_async.transfer.limits import Policy
+from roco_async.transfer.limits import Policy, Verdict
 from roco_async.transfer.trials import Trials
 from tests.unit.clock import Clock
 
@@ -85,11 +85,12 @@ async def test_a_lost_packet_is_no_place(clock: Clock) -> None:
 
 
 async def test_a_kept_connection_has_its_place(clock: Clock) -> None:
-    """Where every second answer takes seconds on connections that were answered before, there are places for all."""
+    """Where every second answer takes seconds on kept connections there are places for all, and that is no load."""
     policy = Fixed(16)
     slow = {f"{URL}{number}" for number in range(16, 1000, 2)}
     await fetch(transport(Site(takes=0.1, thinks=lambda url: 2.5 if url in slow else 0.0), policy), 1000)
     assert policy.places == []
+    assert set(policy.verdicts) == {Verdict.SUCCESS}
 
 
 async def test_a_busy_process_blames_nobody(clock: Clock) -> None:
