@@ -169,9 +169,9 @@ class Health:
     def _probe_failed(self, error: TemporaryError, now: float) -> None:
         assert self._away_since is not None
         self._failed_probes += 1
-        away = now - self._away_since
+        away, time_is_up = now - self._away_since, self._away_since + self._outage
         never_answered = self._successes == 0 and self.answers == 0
-        if self._failed_probes >= self._probes_allowed if never_answered else away >= self._outage:
+        if self._failed_probes >= self._probes_allowed if never_answered else now >= time_is_up:
             self._ending = HostDown(self._epitaph(error, away, never_answered=never_answered))
             if error.answered:
                 self._ending.reason = error.reason
@@ -179,7 +179,7 @@ class Health:
         pause = max(min(max(away * _PAUSE_SHARE, _SHORTEST_PAUSE), _LONGEST_PAUSE), error.retry_after or 0.0)
         self.next_probe = now + pause
         if not never_answered:  # the last probe comes when the time is up, not after it
-            self.next_probe = min(self.next_probe, self._away_since + self._outage)
+            self.next_probe = min(self.next_probe, time_is_up)
 
     def _epitaph(self, error: TemporaryError, away: float, *, never_answered: bool) -> str:
         if never_answered:

@@ -265,18 +265,19 @@ def test_probes_come_at_growing_intervals() -> None:
     assert times[-1] == 3600
 
 
-@pytest.mark.parametrize("outage", [0.0, 0.1, 5.0, 300.0])
-def test_an_outage_is_waited_out_and_no_longer(outage: float) -> None:
+@pytest.mark.parametrize("began", [0.0, 78.01])  # with 60, the second is one whose difference is rounded down
+@pytest.mark.parametrize("outage", [0.0, 0.1, 60.0, 300.0])
+def test_an_outage_is_waited_out_and_no_longer(outage: float, began: float) -> None:
     """A host that had answered ends with the first probe that fails at or after `outage` seconds, as HOST_DOWN."""
     watch = health(outage=outage)
     succeed(watch)
-    fail(watch, Unreachable("refused", answered=False), others=0)
-    now = 0.0
+    fail(watch, Unreachable("refused", answered=False), now=began, others=0)
+    now = began
     while watch.state is State.AWAY:
-        assert now < outage
+        assert now < began + outage
         now = watch.next_probe
         probe(watch, silent(), now)
-    assert now == outage
+    assert now == began + outage
     ending = watch.ending("http://h/x")
     assert isinstance(ending, HostDown)
     assert ending.reason is Reason.HOST_DOWN
