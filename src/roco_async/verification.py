@@ -206,15 +206,25 @@ class Verification:
             self._good.append(finding)
 
     async def _look_again(self) -> None:
-        """Read what seems damaged once more, by the journals as they are now: a fetch that runs may have mended it."""
-        if not self.report.damaged:
+        """Read what seems damaged once more, by the journals as they are now: a fetch that runs may have mended it.
+
+        What is not looked at again, as a drain or a cancellation came before it, stays damaged in the account.
+        """
+        if not self.report.damaged or self._draining:
             return
-        suspects = self.report.take_damaged()
+        suspects, judged = self.report.take_damaged(), set[ImageRecord]()
         inventory = Inventory(self._config.images_root, self._fetcher.files)
-        await inventory.open()
-        async with aclosing(Verifier(inventory).findings(_each(suspects))) as findings:
-            async for finding in findings:
-                self._take(finding)
+        self._verifier = Verifier(inventory)
+        try:
+            await inventory.open()
+            async with aclosing(self._verifier.findings(_each(suspects))) as findings:
+                async for finding in findings:
+                    judged.add(finding.record)
+                    self._take(finding)
+        finally:
+            for finding in suspects:
+                if finding.record not in judged:
+                    self.report.add(finding)
 
     async def _ask_the_bucket(self) -> None:
         """Hold files against the md5s of the bucket's listings: one listing an article, and no image."""

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from roco_async import FetchConfig, UsageError, VerifyReport, fetch_split, verify_split
+from roco_async.fetcher import Fetcher
+from roco_async.splits import open_annotations
+from roco_async.store.verify import Finding
+from roco_async.verification import Verification
 from tests.cancel.stage import pictures, write_annotations
 from tests.servers.scripted import ScriptedServer
+
+
+class Watched(VerifyReport):
+    """An account that has the check stopped once the suspects are taken out of it."""
+
+    def __init__(self, stop: Callable[[], object]) -> None:
+        super().__init__()
+        self._stop = stop
+        self.suspects: list[Finding] = []
+
+    def take_damaged(self) -> list[Finding]:
+        asyncio.get_running_loop().call_soon(self._stop)
+        self.suspects = super().take_damaged()
+        return self.suspects
 
 
 async def test_a_check_between_two_fetches(tmp_path: Path) -> None:
@@ -53,6 +72,25 @@ async def test_cancelled(tmp_path: Path) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 1)
+
+
+@pytest.mark.parametrize("how", ["drain", "cancel"])
+async def test_stopped_as_it_looks_again(how: str, tmp_path: Path) -> None:
+    """What was found damaged stays so in the account when a check is stopped before it has read it once more."""
+    notes, images = write_annotations(tmp_path / "notes", 200), tmp_path / "out/test/radiology/images"
+    await asyncio.to_thread(os.makedirs, images)
+    for number in range(1, 201):
+        await asyncio.to_thread((images / f"ROCO_{number:05}.jpg").write_bytes, b"\xff\xd8 and no end")
+    config = FetchConfig(data=notes, out=tmp_path / "out")
+    wanted = await open_annotations(["test/radiology"], config)
+    async with Fetcher(wanted.config) as fetcher:
+        check = Verification(fetcher)
+        task = asyncio.create_task(check.run(wanted.records()))
+        check.report = report = Watched(check.drain if how == "drain" else task.cancel)
+        await asyncio.wait([task])
+    assert (task.cancelled(), report.requested, len(report.damaged)) == (how == "cancel", 200, 200)
+    assert set(map(id, report.damaged)) == set(map(id, report.suspects))
+    assert (report.journal is not None) == (how == "drain")
 
 
 async def test_an_unknown_field() -> None:
