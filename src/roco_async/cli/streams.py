@@ -33,7 +33,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 def open_standard_streams() -> None:
-    """Give a command that was started with closed streams (`>&-`, some daemons) somewhere to write.
+    """Give a command that was started with closed streams (`>&-`, some daemons) somewhere to write, in any encoding.
 
     Else the first sockets would get the descriptors 0 to 2, and a stray word for a person would go to a server.
     """
@@ -44,6 +44,8 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 - for good
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path that it cannot encode would cost the whole account
 
 
 def leave_no_broken_pipe() -> None:

@@ -1,4 +1,4 @@
-"""An output folder that no file system has a name for, and one that cannot be looked at."""
+"""An output folder that no file system has a name for, and one that the terminal has none for."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.servers.faults import Fault, status
 from tests.servers.scripted import ScriptedServer
 
-from .program import Program, calm
+from .program import Program, calm, environment
 
 Serve = Callable[..., ScriptedServer]
 
@@ -21,3 +22,12 @@ def test_too_long(verb: str, out: str, program: Program, bucket: Serve) -> None:
     done = calm(program.run(f"{verb} test/radiology --data notes --out {out}"))
     assert (done.code, server.connections) == (5, 0)
     assert "too long" in done.err
+
+
+def test_a_name_that_stdout_cannot_encode(program: Program, bucket: Serve) -> None:
+    """Where stdout has no such letter the account shows its code, and is never lost over it."""
+    bucket(Fault(status(404), on="PMC7.1/*"))
+    with environment(program, {"PYTHONIOENCODING": "ascii"}) as there:
+        done = calm(there.run("test/radiology --data notes --out Röntgen"))
+    assert done.code == 3
+    assert r"R\xf6ntgen" in done.out
