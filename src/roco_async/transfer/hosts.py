@@ -195,7 +195,11 @@ class Paced:
         await self.inner.aclose()
 
     def host_of(self, url: str) -> Host:
-        key = url[: url.find("/", url.find("//") + 2)] if "//" in url else urlsplit(url).netloc
+        end = url.find("/", url.find("//") + 2)
+        key = url[:end]
+        if end < 0 or "?" in key or "#" in key:  # nothing stands between the host and the query
+            parts = urlsplit(url)
+            key = f"{parts.scheme}://{parts.netloc}"
         host = self._hosts.get(key)
         if host is None:
             health = Health(outage=self._outage, probes=self._probes)

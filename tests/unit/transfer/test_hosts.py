@@ -54,6 +54,13 @@ class TestSlots:
         await asyncio.gather(*tasks)
         assert transport.in_flight == 0
 
+    def test_what_is_one_host(self) -> None:
+        """Path, query and fragment are no part of it, and a URL without a path has one too."""
+        transport = paced(Site())
+        tails = ("/", "/a/b?c", "?img=12", "?img=1/3", "#x", "")
+        assert len({transport.host_of(f"http://h:80{tail}") for tail in tails}) == 1
+        assert transport.host_of("http://h:81") is not transport.host_of("http://h:80")
+
     @pytest.mark.parametrize(
         ("error", "verdict"),
         [
