@@ -181,6 +181,10 @@ class Files:
         try:
             run: Any = wrap(self._commit_all)
             results: list[Kept | Exception] = await run(batch, executor=self._executor)
+        except RuntimeError as error:
+            results = [Busy(f"no thread to write with: {error}", operation="store")] * len(batch)
+        except Exception as error:
+            results = [error] * len(batch)  # whoever waits for them must hear of it
         finally:
             self._jobs.discard(asyncio.current_task())
             self._queued -= sum(body.size for body, _ in batch)
@@ -216,6 +220,8 @@ class Files:
             return self._commit(body)
         except TransferError as error:
             return error
+        except UnicodeEncodeError as error:
+            return Unsafe(f"the file system's encoding has no such name: {error}", operation="store")
         except OSError as error:
             refusal = refused(error, body.path)
             if isinstance(refusal, DiskRefused):

@@ -341,12 +341,13 @@ class PackageReceiver:
                 continue
             left[name] -= 1
             results.append(self._commit_one(wish, out, is_last=not left[name]))
-        self._out = {}
+        self._remove()
         return results
 
     def _commit_one(self, wish: Wish, out: _Out, *, is_last: bool) -> Kept | TransferError:
         temp = out.temp
-        if not is_last:
+        is_elsewhere = os.path.dirname(wish.path) != os.path.dirname(temp)  # perhaps on another disk
+        if is_elsewhere or not is_last:
             temp = self._files.temp_name(os.path.dirname(wish.path))
             try:
                 self._files.make_folder(os.path.dirname(wish.path))
