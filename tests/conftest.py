@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Where roco_async may block the loop, and why.
 MAY_BLOCK = (
-    ("roco_async/transport/http.py", {"user_agent"}),  # reads the package's own version, once a transport
+    ("roco_async/store/temps.py", {"_process_start"}),  # reads proc(5), which is no disk, once a store
     ("coverage/collector.py", {"lock_data"}),  # what counts lines has a lock of its own
 )
 

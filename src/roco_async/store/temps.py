@@ -28,7 +28,7 @@ def _room() -> str:
 
 
 _ROOM: Final = _room()
-_NAME = re.compile(r"\.roco-(?P<host>.+)-(?P<pid>\d+)-(?P<time>\d+)-[0-9a-f]+-\d+\.part")
+_NAME = re.compile(r"\.roco-(?P<host>.+)-(?P<pid>\d+)-(?P<time>\d+)(?:-s(?P<start>\d+))?-[0-9a-f]+-\d+\.part")
 
 
 def scan(folder: str) -> dict[str, int]:
@@ -72,31 +72,43 @@ def sweep(folder: str) -> None:
 
 def _is_left(entry: os.DirEntry[str], temp: re.Match[str]) -> bool:
     if temp["host"] == host():
-        return not _is_alive(int(temp["pid"]), int(temp["time"]))
+        return not _is_alive(int(temp["pid"]), int(temp["time"]), temp["start"])
     return time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY
 
 
-def _is_alive(pid: int, named_at: int) -> bool:
-    """Whether the process that made a temporary name still lives; a later process with its number does not count."""
+def _is_alive(pid: int, named_at: int, start: str | None) -> bool:
+    """Whether the process that made a temporary name still lives; a later process with its number does not count.
+
+    Args:
+        pid: its number.
+        named_at: seconds since 1970 by the clock as it then went.
+        start: in ticks since the machine began, which no clock moves; None where the system did not say.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
         return True
-    began = _process_start(pid)
-    return began is None or began <= named_at + 2
-
-
-def _process_start(pid: int) -> float | None:
-    """Seconds since 1970 at which a process began (proc(5)); None where the system does not say."""
+    ticks = _process_start(pid)
+    if ticks is None:
+        return True
+    if start is not None:
+        return ticks == int(start)
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            ticks = int(file.read().rpartition(b")")[2].split()[19])
         with open("/proc/stat", "rb") as file:
             booted = next(int(line.split()[1]) for line in file if line.startswith(b"btime"))
-        return booted + ticks / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, IndexError, StopIteration):
+    except (OSError, ValueError, StopIteration):
+        return True
+    return booted + ticks / os.sysconf("SC_CLK_TCK") <= named_at + 2
+
+
+def _process_start(pid: int) -> int | None:
+    """Ticks from the machine's start to a process's (proc(5)); None where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
         return None
 
 
@@ -108,4 +120,6 @@ def host() -> str:
 
 def prefix() -> str:
     """Return how the names of one store begin; no other store's, in whatever process, begin so."""
-    return f"{_START}{host()}-{os.getpid()}-{int(time.time())}-{os.urandom(3).hex()}-"
+    start = _process_start(os.getpid())
+    began = "" if start is None else f"-s{start}"
+    return f"{_START}{host()}-{os.getpid()}-{int(time.time())}{began}-{os.urandom(3).hex()}-"

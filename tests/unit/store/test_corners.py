@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import gzip
 import os
+import re
 import shutil
+import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from roco_async.errors import Broken, Damaged, DiskRefused, Unsafe
+from roco_async.errors import Broken, Busy, Damaged, DiskRefused, Unsafe
 from roco_async.records import ImageRecord
 from roco_async.store import temps
 from roco_async.store.files import Bodies, Files, Kept
@@ -102,6 +106,60 @@ def test_a_file_that_went_meanwhile(tmp_path: Path) -> None:
     """A file that was there at the look round and is not there when it is read is missing, not an error."""
     finding = examine(ImageRecord("a", "PMC1", "a.jpg"), Place(str(tmp_path / "a.jpg"), 7, None))
     assert finding.state is State.MISSING
+
+
+async def test_one_member_on_two_disks(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that is wanted in two folders is copied to the other disk, and nothing is left beside."""
+    replace = os.replace
+
+    def on_one_disk(source: str, target: str) -> None:
+        if os.path.dirname(source) != os.path.dirname(target):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", on_one_disk)
+    record = ImageRecord("a", "PMC1", "a.jpg")
+    receiver = PackageReceiver(files, [Wish(record, str(tmp_path / folder / "a.jpg")) for folder in "12"])
+    await receiver.begin(body(len(WHOLE)))
+    await receiver.feed(WHOLE)
+    await receiver.finish()
+    assert [type(result) for result in receiver.results] == [Kept, Kept]
+    assert [sorted(path.name for path in (tmp_path / folder).iterdir()) for folder in "12"] == [["a.jpg"], ["a.jpg"]]
+
+
+async def test_a_name_that_has_no_bytes(files: Files, tmp_path: Path) -> None:
+    """A name that the file system's encoding does not have is UNSAFE, and nobody waits for it for ever."""
+    data = tiny_jpeg()
+    for _ in range(3):
+        with pytest.raises(Unsafe):
+            await files.commit(Bodies(path=f"{tmp_path}/\ud800.jpg", name="a.jpg", chunks=[data], size=len(data)))
+
+
+async def test_no_thread_to_be_had(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system gives no thread each image hears of it, as a failure for now."""
+
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    data = tiny_jpeg()
+    bodies = [Bodies(path=f"{tmp_path}/{n}.jpg", name="a.jpg", chunks=[data], size=len(data)) for n in range(40)]
+    found = await asyncio.gather(*[files.commit(one) for one in bodies], return_exceptions=True)
+    assert {type(one) for one in found} == {Busy}
+
+
+def test_a_clock_that_was_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Temporary files of a living process stay whatever the clock says, and those of one before it do not."""
+    mine = temps.prefix() + "0.part"
+    monkeypatch.setattr(time, "time", lambda: 1e6)
+    early = temps.prefix() + "0.part"
+    other = re.sub("-s[0-9]+-", "-s1-", mine)
+    for name in (mine, early, other):
+        (tmp_path / name).touch()
+    assert temps.scan(str(tmp_path)) == {}
+    assert {path.name for path in tmp_path.iterdir()} == {mine, early}
+    for path in tmp_path.iterdir():
+        path.unlink()
 
 
 def test_temporary_files_of_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
