@@ -84,15 +84,27 @@ class Engine:
         self._places = asyncio.Semaphore(jobs)
         self._draining = False
         self._reader: asyncio.Task[Any] | None = None  # as long as it waits for a record
-        self.requested = 0
+        self._taken = 0
+        self._waiting = 0
+        """Taken records that the first source has made no job of, as it groups them."""
         self.passed_over = 0
         """Images that were there and had no outcome, of the requested ones."""
 
+    @property
+    def requested(self) -> int:
+        """Records taken; once drained, without those that still waited for their job and are never asked for."""
+        return self._taken - self._waiting if self._draining else self._taken
+
     def drain(self) -> None:
-        """Take no new record; what is under way is finished."""
+        """Take no new record; what is under way is finished. The records' own iterator may call it, too."""
         if not self._draining and self._reader is not None:
-            self._reader.cancel()
+            # not at once: the reader itself may be running, and would meet its cancellation only after the record
+            self._reader.get_loop().call_soon(self._end_wait)
         self._draining = True
+
+    def _end_wait(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
 
     async def run(self, records: Records) -> None:
         """Carry every record to its outcome.
@@ -115,6 +127,8 @@ class Engine:
     async def _run_pass(self, a_pass: _Pass, wanted: AsyncIterator[ImageRecord]) -> None:
         async with asyncio.TaskGroup() as group, aclosing(a_pass.source.jobs(wanted)) as jobs:
             async for job in jobs:
+                if a_pass.source is self._sources[0]:
+                    self._waiting -= len(job.records)
                 await self._places.acquire()
                 group.create_task(self._work(a_pass, job))
                 if self._draining:
@@ -133,22 +147,23 @@ class Engine:
         async with aclosing(self._batches(records)) as batches:
             async for batch in batches:
                 for record in batch:
-                    if self._draining or self.requested == self._limit:
+                    if self._draining or self._taken == self._limit:
                         return
-                    self.requested += 1
+                    self._taken += 1
                     if is_there is not None and is_there(record):
                         self.passed_over += 1
                     elif (outcome := await self._find(record)) is None:
+                        self._waiting += 1
                         yield record
                         continue
                     elif is_there is not None and outcome.status is Status.SKIPPED:
                         self.passed_over += 1
                     else:
                         self._outlet.emit((outcome,))
-                    if self.requested % _BREATH == 0:
+                    if self._taken % _BREATH == 0:
                         await asyncio.sleep(0)
                         await self._outlet.wait_for_room()
-                if self.requested == self._limit:
+                if self._taken == self._limit:
                     return  # and wait for no further record
 
     async def _batches(self, records: Records) -> AsyncGenerator[Sequence[ImageRecord], None]:

@@ -285,6 +285,44 @@ class TestDrain:
         await running.run(records(3))
         assert (list(basket), running.requested) == ([], 0)
 
+    @pytest.mark.parametrize("waits", [False, True])
+    async def test_by_the_records_themselves(self, waits: bool) -> None:
+        """An iterator that drains its own run ends it, with an outcome for all it gave before; it may wait then."""
+        shop, basket = Shop("a", open=False), Basket()
+        running = engine(shop, outlet=basket, jobs=9)
+
+        async def until_the_sixth() -> AsyncGenerator[ImageRecord, None]:
+            for record in records(10):
+                if record.id == "5":
+                    running.drain()
+                    shop.gate.set()
+                    if waits:
+                        await asyncio.Event().wait()
+                yield record
+
+        await running.run(until_the_sixth())
+        assert sorted(outcome.record.id for outcome in basket) == list("01234")
+        assert running.requested == 5
+
+    async def test_records_that_were_only_grouped(self) -> None:
+        """Records that a source has read ahead, and that no job was begun for, do not count as requested."""
+
+        class Ahead(Shop):
+            async def jobs(self, records: AsyncIterator[ImageRecord]) -> AsyncGenerator[Job, None]:
+                for record in [record async for record in records]:
+                    yield Job(record.id, (record,))
+
+        shop, basket = Ahead("a", lambda _: Reason.NOT_FOUND, open=False), Basket()
+        running = engine(shop, Shop("b"), outlet=basket, jobs=3)
+        task = asyncio.create_task(running.run(records(100)))
+        await settle(50)
+        assert running.requested == 100
+        running.drain()
+        assert running.requested == 4
+        shop.gate.set()
+        await task
+        assert len(basket) == running.requested == 4
+
     async def test_between_two_sources(self) -> None:
         """What the first has lost, and a drained run gives to no second, has the first one's outcome."""
         first, second, basket = Shop("a", lambda _: Reason.NOT_FOUND, open=False), Shop("b"), Basket()
