@@ -18,12 +18,19 @@ _CONTENT_RANGE = re.compile(r"\s*bytes\s+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18
 def s3_md5(headers: Mapping[str, str]) -> str | None:
     """The md5 that the ETag of a single-part S3 object is; any other ETag is opaque.
 
+    So is that of an object encrypted with a key of KMS or of the customer (SSE-KMS, DSSE-KMS, SSE-C), which has the
+    same form (Amazon S3 API Reference, "Object", ETag; User Guide, "Checking object integrity").
+
     Example:
         >>> s3_md5({"ETag": '"D41D8CD98F00B204E9800998ECF8427E"'}), s3_md5({"ETag": 'W/"d41d8cd98f00b204"'})
         ('d41d8cd98f00b204e9800998ecf8427e', None)
     """
     match = _S3_MD5.fullmatch(headers.get("ETag", ""))
-    return match[1].lower() if match else None
+    if not match or "x-amz-server-side-encryption-customer-algorithm" in headers:
+        return None
+    if headers.get("x-amz-server-side-encryption", "").startswith("aws:kms"):
+        return None
+    return match[1].lower()
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

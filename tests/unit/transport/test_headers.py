@@ -164,3 +164,16 @@ def test_the_md5_of_an_s3_etag(etag: str, md5: str | None) -> None:
     """32 hex digits in quotes are an md5, and every other ETag is opaque."""
     assert s3_md5({"ETag": etag}) == md5
     assert s3_md5({}) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "md5"),
+    [
+        ("x-amz-server-side-encryption", "aws:kms", None), ("x-amz-server-side-encryption", "aws:kms:dsse", None),
+        ("x-amz-server-side-encryption-customer-algorithm", "AES256", None),
+        ("x-amz-server-side-encryption", "AES256", MD5),
+    ],
+)  # fmt: skip
+def test_the_etag_of_an_encrypted_s3_object(field: str, value: str, md5: str | None) -> None:
+    """An object that is encrypted with a key of KMS or of the customer has an opaque ETag, with S3's own an md5."""
+    assert s3_md5({"ETag": f'"{MD5}"', field: value}) == md5
