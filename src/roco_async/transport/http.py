@@ -11,7 +11,6 @@ Rules for editing this file:
 from __future__ import annotations
 
 import asyncio
-import errno
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -36,7 +35,7 @@ from ..errors import (
 )
 from ..protocols import ROUND_TRIPS, START, Body, Point
 from .coding import after, decoded, is_gzip, is_gzip_twice
-from .connections import Connections, TurnedAway
+from .connections import OUT_OF_DESCRIPTORS, Connections, TurnedAway
 from .headers import length, retry_after, s3_md5, span, validator
 
 PROJECT_URL: Final = "https://github.com/roco-async/roco_async"
@@ -46,7 +45,6 @@ _PATIENCE: Final = 3
 """Times the timeout that all before a body may take: proxies, interim answers, redirects, heads that creep."""
 
 _ERROR_BODY: Final = 64 * 1024
-_OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS})
 
 _S3_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,60})</Code>")
 
@@ -296,7 +294,7 @@ def mapped(error: Exception, url: str, *, answered: bool) -> TransferError:
             return refusal(error.status, f"the proxy answered {error.status} {error.message}", url, error.headers or {})
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
             return Refused(f"certificate: {text}", operation="GET", url=url)
-        case aiohttp.ClientConnectorError() if error.os_error.errno in _OUT_OF_DESCRIPTORS:
+        case aiohttp.ClientConnectorError() if error.os_error.errno in OUT_OF_DESCRIPTORS:
             return Busy(f"this process has no more descriptors: {text}", operation="GET", url=url)
         case aiohttp.ClientConnectorError() if isinstance(error.os_error, ssl.SSLCertVerificationError):
             return Refused(f"certificate: {text}", operation="GET", url=url)
