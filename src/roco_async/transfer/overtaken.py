@@ -36,6 +36,9 @@ SWAP: Final = 0.1
 USUAL: Final = 4
 """Times the mean wait for an answer that it is waited for at least; half as often where a connection stands idle."""
 
+TURNS: Final = 10
+"""Times the lateness of this process, which is waited in addition: a handshake takes some turns of a busy loop."""
+
 TIMES: Final = 4
 """Answers that each of those served was given meanwhile: no queue that is served in turn lets so many pass."""
 
@@ -69,9 +72,10 @@ class Overtaken:
         self._is_full = False  # whether some were plainly left without a place
         self._vain = 0
         self._answers_at_standstill = 0
-        self._usual = 0.0
-        self._took = 0.0
+        self._wait = _Mean()  # for an answer
+        self._took = _Mean()
         self._answered_at = 0.0
+        self._late = 0.0  # seconds that looks came too late, of late
         self._looks: deque[tuple[float, int]] = deque(maxlen=_LOOKS)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -89,7 +93,7 @@ class Overtaken:
     def answered(self, a_try: Try) -> None:
         """Take note of how long an answer took."""
         self._answered_at = asyncio.get_running_loop().time()
-        self._usual = _mean(self._usual, self._answered_at - a_try.began, self._health.answers)
+        self._wait.add(self._answered_at - a_try.began)
 
     def over(self, a_try: Try) -> None:
         """Forget a transfer: it has its answer, or has failed."""
@@ -102,50 +106,56 @@ class Overtaken:
     def succeeded(self, a_try: Try, now: float) -> None:
         """Take note of how long a whole transfer took, and that its connection is kept."""
         self.kept()
-        self._took = _mean(self._took, now - a_try.began, self._health.answers)
+        self._took.add(now - a_try.began)
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._looks.append((now, self._health.answers))
         assert self._timer is not None
-        if now - self._timer.when() < _EVERY:  # else it was this process that was busy, and answers may lie here unread
+        late = now - self._timer.when()
+        self._late += (late - self._late) / 4
+        if late < _EVERY:  # else it was this process that was busy, and answers may lie here unread
             self._judge(now)
         self._timer = loop.call_later(_EVERY, self._look) if self._waiting else None
 
     def _judge(self, now: float) -> None:
         """Break off who waits too long."""
-        room, usual = self._limiter.room, USUAL * self._usual
-        self._break_placeless(now, max(SURPLUS, usual))
+        room = self._limiter.room
+        self._break_placeless(now)
         if self._is_full:
             self._swap(now)
-        shortest = max(SURPLUS if room < 0 else SHORTEST, usual)
+        shortest = max(SURPLUS if room < 0 else SHORTEST, USUAL * self._wait.value)
         # where slots are free or nobody is answered any more, it is connections with a place that stand idle
         if room > 0 or now - self._answered_at >= shortest:
             self._break_standstill(now, shortest, enough=1 if room >= 0 else 0)
         else:
-            late = self._overtaken(now, shortest)
-            self._make_room([a_try for a_try in late if not a_try.is_fresh], now)
-            for a_try in [a_try for a_try in late if a_try.is_fresh]:
-                a_try.was_left = True
+            for a_try in self._overtaken(now, shortest):
+                a_try.was_left = self._may_lack_place(a_try)
+                a_try.made_room = not a_try.was_left
                 self._break(a_try, now)
 
-    def _break_placeless(self, now: float, shortest: float) -> None:
+    def _break_placeless(self, now: float) -> None:
         """Break off fresh connections that are left waiting if they are many, and say how many places there are."""
         held = self._limiter.held
-        placeless = [a_try for a_try in self._overtaken(now, shortest) if a_try.is_fresh]
+        shortest = max(SURPLUS, USUAL * self._wait.value + TURNS * self._late)
+        placeless = [a_try for a_try in self._overtaken(now, shortest) if self._may_lack_place(a_try)]
         if len(placeless) >= max(2, held / 8):  # fewer may be a packet that was lost
             self._make_room(placeless, now)
             self._is_full = True
             self._limiter.full(held - len(placeless) + self._idle)
+
+    def _may_lack_place(self, a_try: Try) -> bool:
+        """Whether it can only be the connection: what was broken off before may take long by itself."""
+        return a_try.is_fresh and a_try.url not in self._broken
 
     def _swap(self, now: float) -> None:
         """Break off as many fresh connections as keep others from being used that have a place."""
         room, all_wait = self._limiter.room, len(self._waiting) == self._limiter.held
         if not self._idle or not (room or all_wait):
             return  # an idle connection is taken at once by who waits for a slot
-        shortest = max(SWAP, USUAL / 2 * self._usual)
-        placeless = [a_try for a_try in self._waiting if a_try.is_fresh and now - a_try.began >= shortest]
+        shortest = max(SWAP, USUAL / 2 * self._wait.value)
+        placeless = [one for one in self._waiting if one.is_fresh and now - one.began >= shortest]
         self._make_room(placeless[: self._idle + max(0, -room)], now)
 
     def _break_standstill(self, now: float, shortest: float, *, enough: int) -> None:
@@ -156,7 +166,8 @@ class Overtaken:
         late = [
             a_try
             for a_try in self._waiting
-            if now - a_try.began >= shortest * 4**self._vain and answers - a_try.answers >= enough
+            if answers - a_try.answers >= enough
+            and now - a_try.began >= shortest * 4 ** max(self._vain, self._broken.get(a_try.url, 0))
         ]
         if late:
             self._make_room(late, now)
@@ -172,7 +183,7 @@ class Overtaken:
         ]
 
     def _make_room(self, tries: Iterable[Try], now: float) -> None:
-        """Break them off; their ends are no news about the load: the limit knows, or their answers are slow."""
+        """Break them off; their ends are no news about the load."""
         for a_try in tries:
             a_try.made_room = True
             self._break(a_try, now)
@@ -186,11 +197,20 @@ class Overtaken:
     def _served(self, now: float) -> int:
         """Return how many transfers are served at once: as many as come in the time that one takes (Little's law)."""
         at, answers = self._looks[0]
-        return max(1, round(self._took * (self._health.answers - answers) / max(_EVERY, now - at)))
+        return max(1, round(self._took.value * (self._health.answers - answers) / max(_EVERY, now - at)))
 
 
-def _mean(mean: float, took: float, count: int) -> float:
-    """Return the mean with another one, which counts as at most some times the mean: without a place is not usual."""
-    if not mean:
-        return took
-    return mean + (min(took, USUAL * mean) - mean) / min(count + 1, 50)
+class _Mean:
+    """A mean of seconds. One that is longer counts as at most some times the mean: without a place is not usual."""
+
+    __slots__ = ("_count", "value")
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self._count = 0
+
+    def add(self, took: float) -> None:
+        self._count += 1
+        if self.value:
+            took = min(took, USUAL * self.value)
+        self.value += (took - self.value) / min(self._count, 50)

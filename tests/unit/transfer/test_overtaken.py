@@ -88,6 +88,18 @@ async def test_an_answer_that_takes_long(clock: Clock, takes: float, requests: i
     await asyncio.gather(*others)
 
 
+async def test_an_answer_that_takes_long_where_slots_are_free(clock: Clock) -> None:
+    """Beside a list that comes slower than the slots it is waited for in the end too, longer each time."""
+    site = Site(takes=0.05, thinks=lambda url: 5.0 if url == LEFT else 0.0)
+    transport = paced(site, limit=8)
+    left = asyncio.create_task(stubborn(transport, LEFT))
+    for number in range(300):
+        await read(transport, f"{URL}{number}")
+        await asyncio.sleep(0.1)
+    assert await left == b"x"
+    assert asked(site) == 3
+
+
 @pytest.mark.parametrize("scatter", [0.0, 0.7])
 async def test_a_slow_server_is_no_such_case(clock: Clock, scatter: float) -> None:
     """Answers that all take seconds, more or less, are waited for: one request an image."""

@@ -90,7 +90,16 @@ async def test_a_kept_connection_has_its_place(clock: Clock) -> None:
     slow = {f"{URL}{number}" for number in range(16, 1000, 2)}
     await fetch(transport(Site(takes=0.1, thinks=lambda url: 2.5 if url in slow else 0.0), policy), 1000)
     assert policy.places == []
-    assert set(policy.verdicts) == {Verdict.SUCCESS}
+    assert policy.verdicts.count(Verdict.DROPPED) < 30  # of 500: those that came on a fresh one, for one broken off
+
+
+async def test_shaking_hands_takes_longer(clock: Clock) -> None:
+    """Fresh connections that all take many times as long as kept ones to be answered have their places."""
+    policy = Fixed(32)
+    site = Site(takes=0.01)
+    site.thinks = lambda _: 0.9 if len(site.opened) <= 32 or len(site.opened) % 200 < 20 else 0.02
+    await fetch(transport(site, policy), 2000)
+    assert policy.places == []
 
 
 async def test_a_busy_process_blames_nobody(clock: Clock) -> None:
