@@ -8,7 +8,8 @@ connection that has a place; and where many are left so, those that are answered
 
 Rules for editing this file:
 
-1. Some answers do take long: a request that was broken off is waited for four times as long the next time.
+1. Some answers do take long: a request that was broken off is waited for four times as long the next time; where
+   slots are free from the second time on, as most are answered at once then and nobody is kept waiting.
 2. Only a fresh connection can be without a place. On one that was kept it is the answer that takes long, and how many
    others are under way says nothing about places.
 3. One timer looks after all of a host's transfers; what each costs is a note in a dict.
@@ -167,7 +168,7 @@ class Overtaken:
             a_try
             for a_try in self._waiting
             if answers - a_try.answers >= enough
-            and now - a_try.began >= shortest * 4 ** max(self._vain, self._broken.get(a_try.url, 0))
+            and now - a_try.began >= shortest * 4 ** max(self._vain, self._broken.get(a_try.url, 0) - 1)
         ]
         if late:
             self._make_room(late, now)
