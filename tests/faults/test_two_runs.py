@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from roco_async import FetchConfig, Fetcher, FetchReport, ImageRecord, VerifyRep
 from tests.cancel.stage import write_annotations
 from tests.cli.program import Done, Program, calm, served, wait_until
 from tests.packages.stage import content, package, path_of
-from tests.servers.faults import Fault, Trickle
+from tests.servers.faults import Cut, Fault, Trickle
 from tests.servers.scripted import ScriptedServer, in_thread
 
 from .stage import files_below
@@ -45,10 +46,11 @@ def there(out: Path) -> dict[str, bytes]:
     return {name: (out / name).read_bytes() for name in files_below(out)}
 
 
-async def fetch(server: ScriptedServer, out: Path, wanted: list[ImageRecord], *sources: str) -> FetchReport:
-    config = FetchConfig(
-        out=out, cloud_url=server.base, packages_url=server.base, source=sources, connections=4, timeout=2, outage=2
-    )
+async def fetch(
+    server: ScriptedServer, out: Path, wanted: list[ImageRecord], *sources: str, keep: Path | None = None
+) -> FetchReport:
+    urls: dict[str, Any] = {"cloud_url": server.base, "packages_url": server.base}
+    config = FetchConfig(out=out, source=sources, keep_packages=keep, connections=4, timeout=2, outage=2, **urls)
     async with Fetcher(config) as fetcher:
         return await fetcher.fetch(wanted)
 
@@ -76,6 +78,19 @@ async def test_two_runs_at_once(one: tuple[str, ...], other: tuple[str, ...], tm
     assert max(asked.values()) == 2 or one != other, "they were not at it at the same time"
     assert third.skipped == len(WHOLE)
     assert there(tmp_path) == WHOLE
+
+
+async def test_two_runs_keep_packages_in_one_folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Two runs with one DIR for the packages: all pictures and packages are there and whole, and no part is left."""
+    kept = tmp_path_factory.mktemp("kept")
+    async with ScriptedServer(both_roads(), SLOW, Fault(Cut(3500), nth=1)) as server:
+        runs = [fetch(server, tmp_path / name, records(), "packages", keep=kept) for name in ("one", "other")]
+        reports = await asyncio.gather(*runs)
+        asked = Counter(request.key for request in server.requests)
+    assert max(asked.values()) > 2, "they were not at it at the same time"
+    assert [report.reasons for report in reports] == [{}, {}]
+    assert there(tmp_path / "one") == there(tmp_path / "other") == WHOLE
+    assert there(kept) == {key: body for key, body in both_roads().items() if key.endswith(".tar.gz")}
 
 
 @pytest.fixture

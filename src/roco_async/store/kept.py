@@ -2,11 +2,15 @@
 
 A killed run goes on at its byte: `<name>.part` has the bytes, `<name>.part.json` the validator that they belong to. The
 package gets its name when it was read to its end and its CRC was good.
+
+Several processes may share DIR: who writes a `.part` holds a lock on it (flock(2)) until it has its name or is gone,
+and whoever finds it locked leaves the keeping to that one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from typing import IO, Final
@@ -20,7 +24,7 @@ _PIECE: Final = 256 << 10
 
 
 class KeptReceiver:
-    """A Receiver of a package and of its wanted members.
+    """A Receiver of a package and of its wanted members; of the members alone while another run writes the package.
 
     Args:
         files: the disk.
@@ -39,6 +43,7 @@ class KeptReceiver:
         self._size: int | None = None
         self._validator: str | None = None
         self._keeps = False
+        self._is_anothers = False
 
     async def look(self) -> None:
         """Take up what a run that was killed left here."""
@@ -46,6 +51,8 @@ class KeptReceiver:
 
     @property
     def point(self) -> Point:
+        if self._is_anothers:
+            return self._inner.point
         return Point(self._offset, self._validator) if self._offset else START
 
     @property
@@ -63,6 +70,8 @@ class KeptReceiver:
             await self._pass_on(piece)
 
     async def feed(self, chunk: bytes) -> bool:
+        if self._is_anothers:
+            return await self._inner.feed(chunk)
         await self._files.call(self._write, chunk)
         self._offset += len(chunk)
         await self._pass_on(chunk)
@@ -76,6 +85,9 @@ class KeptReceiver:
             raise
 
     async def finish(self) -> None:
+        if self._is_anothers:
+            await self._inner.finish()
+            return
         if self._size is not None and self._offset < self._size:
             raise Broken(f"{self._offset} of {self._size} bytes came", operation="keep", overload=False)
         self._inner.check()
@@ -91,12 +103,13 @@ class KeptReceiver:
     async def discard(self) -> None:
         """Leave what can be gone on with; the members' own files go."""
         await self._inner.discard()
-        await self._files.call(self._close)
-        if not self._keeps and self._validator is None:
-            await self._files.call(self._remove)
+        has_use = self._keeps or self._validator is not None
+        await self._files.call(self._close if has_use else self._remove)
 
     def _left(self) -> tuple[int, str | None]:
         try:
+            if not self._claimed(os.O_RDWR):
+                return 0, None
             with open(self._note, encoding="utf-8") as note:
                 told = json.load(note)
             validator, size = told["validator"], told["size"]
@@ -111,8 +124,9 @@ class KeptReceiver:
 
     def _open(self) -> None:
         self._files.make_folder(os.path.dirname(self._path))
-        if self._file is None:
-            self._file = open(self._part, "r+b" if self._offset else "w+b", buffering=0)  # noqa: SIM115 - open between chunks
+        if not self._claimed(os.O_RDWR | os.O_CREAT):
+            return
+        assert self._file is not None
         self._file.truncate(self._offset)
         self._file.seek(self._offset)
         if self._offset:
@@ -122,6 +136,13 @@ class KeptReceiver:
                 json.dump({"validator": self._validator, "size": self._size}, note)
         else:
             _unlink(self._note)
+
+    def _claimed(self, flags: int) -> bool:
+        """Open the part for this run alone; False where another one has it."""
+        if self._file is None and not self._is_anothers:
+            self._file = _locked(self._part, flags)
+            self._is_anothers = self._file is None
+        return not self._is_anothers
 
     def _read(self, offset: int) -> bytes:
         assert self._file is not None
@@ -133,10 +154,12 @@ class KeptReceiver:
         while view:
             view = view[self._file.write(view) :]
 
+    # the lock goes last, so that nobody takes up what is just being named or removed
+
     def _name(self) -> None:
-        self._close()
         os.replace(self._part, self._path)
         _unlink(self._note)
+        self._close()
 
     def _close(self) -> None:
         if self._file is not None:
@@ -144,9 +167,27 @@ class KeptReceiver:
             self._file = None
 
     def _remove(self) -> None:
-        self._close()
-        for path in (self._note, self._part):
-            _unlink(path)
+        if self._file is not None:
+            for path in (self._note, self._part):
+                _unlink(path)
+            self._close()
+
+
+def _locked(path: str, flags: int) -> IO[bytes] | None:
+    """Open a file under a lock that ends when it is closed; None where somebody else has that lock."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(open(os.open(path, flags, 0o666), "r+b", buffering=0))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return None
+            except OSError:
+                pass  # a file system without locks: there each process needs a DIR of its own
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):  # else it was just given its name
+                    stack.pop_all()
+                    return file
 
 
 def forget_note(path: str) -> None:

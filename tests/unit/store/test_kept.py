@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
 
 import pytest
 
@@ -172,3 +174,64 @@ async def test_too_few_bytes(files: Files, tmp_path: Path, folder: Path) -> None
     await receiver.restart()
     await receiver.discard()
     assert left(folder) == {}
+
+
+async def test_another_run_has_it_in_hand(files: Files, tmp_path: Path, folder: Path) -> None:
+    """Of two that want one package at once the first keeps it, and both have its pictures, whoever ends first."""
+    first, _ = await receiver_of(files, tmp_path, folder)
+    await first.begin(body(len(WHOLE)))
+    await first.feed(WHOLE[:5000])
+    assert await carried(files, tmp_path, folder, Thing(WHOLE), [3000], tries=2) == [0, 3000]
+    assert (tmp_path / "a.jpg").read_bytes() == content(1)
+    assert left(folder)[".part"] == WHOLE[:5000]
+    (tmp_path / "a.jpg").unlink()
+    await first.feed(WHOLE[5000:])
+    await first.finish()
+    await first.discard()
+    assert left(folder) == {"": WHOLE}
+    assert (tmp_path / "a.jpg").read_bytes() == content(1)
+
+
+async def test_another_run_begins_meanwhile(files: Files, tmp_path: Path, folder: Path) -> None:
+    """Who begins later than another that looked when nothing was there yet leaves the keeping to that one."""
+    (first, _), (second, _) = [await receiver_of(files, tmp_path, folder, name) for name in ("a.jpg", "a.jpg")]
+    await second.begin(body(len(WHOLE)))
+    await second.feed(WHOLE[:100])
+    await transfer(URL, first, transport=Wire({URL: Thing(WHOLE)}), budget=Budget(1))
+    await first.discard()
+    assert left(folder)[".part"] == WHOLE[:100]
+    await second.discard()
+    assert await carried(files, tmp_path, folder, Thing(WHOLE), []) == [100]
+    assert left(folder) == {"": WHOLE}
+
+
+async def test_named_between_open_and_lock(files: Files, tmp_path: Path, folder: Path, monkeypatch: Any) -> None:
+    """A part that got its name just as another run opened it is never written to under that name."""
+    await carried(files, tmp_path, folder, Thing(WHOLE), [5000])
+    part = folder / "x" / "PMC1.tar.gz.part"
+    lock = fcntl.flock
+
+    def late(file: IO[bytes], how: int) -> None:
+        if part.exists():
+            part.rename(folder / "x" / "PMC1.tar.gz")
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    receiver, _ = await receiver_of(files, tmp_path, folder)
+    assert receiver.point == START
+    monkeypatch.undo()
+    await receiver.begin(body(len(WHOLE)))
+    assert left(folder)[""] == WHOLE[:5000]
+    await receiver.discard()
+
+
+async def test_a_file_system_without_locks(files: Files, tmp_path: Path, folder: Path, monkeypatch: Any) -> None:
+    """There a single run goes on where a killed one was, as anywhere."""
+
+    def none(file: IO[bytes], how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    await carried(files, tmp_path, folder, Thing(WHOLE), [5000])
+    assert await carried(files, tmp_path, folder, Thing(WHOLE), []) == [5000]
+    assert left(folder) == {"": WHOLE}
