@@ -72,7 +72,7 @@ async def test_cut_at_each_tenth(tenth: int, reset: bool, tmp_path: Path) -> Non
 @pytest.mark.parametrize("keeps", [False, True])
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_storm(seed: int, keeps: bool, tmp_path: Path) -> None:
-    """Cuts, resets, wrong bytes, stalls and ignored ranges, all over thirty packages: every byte right."""
+    """Cuts, resets, wrong bytes, stalls and ignored ranges, all over sixteen packages: every byte right."""
     dice = random.Random(seed)
     faults = [
         Fault(Cut(dice.randrange(1, 60_000), reset=True), every=3),
@@ -84,8 +84,8 @@ async def test_a_storm(seed: int, keeps: bool, tmp_path: Path) -> None:
         Fault(IgnoreIfRange(), every=2),
         Fault(Trickle(9000, 0.001), every=9),
     ]
-    objects = {path_of(number): package(number, *NAMES, before=40_000, after=40_000) for number in range(30)}
-    wanted = [record(number, name) for number in range(30) for name in NAMES]
+    objects = {path_of(number): package(number, *NAMES, before=40_000, after=40_000) for number in range(16)}
+    wanted = [record(number, name) for number in range(16) for name in NAMES]
     async with ScriptedServer(objects, *faults) as server:
         more = {"keep_packages": tmp_path / "kept"} if keeps else {}
         outcomes = await fetch(server.base, tmp_path / "out", wanted, attempts=20, timeout=0.5, **more)
