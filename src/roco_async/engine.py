@@ -84,6 +84,7 @@ class Engine:
         self._places = asyncio.Semaphore(jobs)
         self._draining = False
         self._reader: asyncio.Task[Any] | None = None  # as long as it waits for a record
+        self._ends_wait = False  # by a cancellation of ours
         self._taken = 0
         self._waiting = 0
         """Taken records that the first source has made no job of, as it groups them."""
@@ -104,6 +105,7 @@ class Engine:
 
     def _end_wait(self) -> None:
         if self._reader is not None:
+            self._ends_wait = True
             self._reader.cancel()
 
     async def run(self, records: Records) -> None:
@@ -189,7 +191,7 @@ class Engine:
             except StopAsyncIteration:
                 return
             except asyncio.CancelledError:
-                if self._draining and reader is not None and not reader.uncancel():
+                if self._ends_wait and reader is not None and not reader.uncancel():
                     return  # it was `drain` that ended the wait, and nobody else
                 raise
             finally:

@@ -1,107 +1,18 @@
-"""The engine over fake sources: passes, places, draining, and what ends it."""
+"""The engine over fake sources: passes, places, and what ends it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 import pytest
 
-from roco_async.engine import Engine, Finite, Records
+from roco_async.engine import Records
 from roco_async.errors import DiskRefused, Reason
-from roco_async.records import ImageRecord, Job, Outcome, Status
+from roco_async.records import ImageRecord, Outcome, Status
 from tests.unit.clock import settle
 
-Verdict = Callable[[ImageRecord], Reason | None]
-
-
-def records(count: int) -> list[ImageRecord]:
-    return [ImageRecord(str(number), f"PMC{number}", "a.jpg") for number in range(count)]
-
-
-class Shop:
-    """A Source whose word on a record is a function; `gate` holds it, `size` is how many records a job has."""
-
-    def __init__(self, name: str, verdict: Verdict = lambda _: None, *, size: int = 1, open: bool = True) -> None:
-        self.name = name
-        self.gate = asyncio.Event()
-        self.asked: list[ImageRecord] = []
-        self.busy = 0
-        self.busiest = 0
-        self._verdict = verdict
-        self._size = size
-        if open:
-            self.gate.set()
-
-    async def jobs(self, records: AsyncIterator[ImageRecord]) -> AsyncGenerator[Job, None]:
-        group: list[ImageRecord] = []
-        async for record in records:
-            group.append(record)
-            if len(group) == self._size:
-                yield Job(record.id, tuple(group))
-                group.clear()
-        if group:
-            yield Job(group[0].id, tuple(group))
-
-    async def fetch(self, job: Job) -> Sequence[Outcome]:
-        self.asked += job.records
-        self.busy += 1
-        self.busiest = max(self.busiest, self.busy)
-        try:
-            await self.gate.wait()
-            await asyncio.sleep(0)
-            return [self._outcome(record) for record in job.records]
-        finally:
-            self.busy -= 1
-
-    def _outcome(self, record: ImageRecord) -> Outcome:
-        reason = self._verdict(record)
-        status = Status.FAILED if reason else Status.FETCHED
-        error = f"no {record.id}" if reason else None
-        return Outcome(record=record, status=status, reason=reason, error=error, source=self.name, attempts=1)
-
-
-class Basket(list[Outcome]):
-    """An Outlet that keeps everything, and that has room as long as `room` is set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.room = asyncio.Event()
-        self.room.set()
-
-    def emit(self, outcomes: Sequence[Outcome]) -> None:
-        self += outcomes
-
-    async def wait_for_room(self) -> None:
-        await self.room.wait()
-
-
-async def nowhere(record: ImageRecord) -> Outcome | None:
-    return None
-
-
-def engine(
-    *sources: Shop,
-    outlet: Basket,
-    jobs: int = 4,
-    find: Callable[[ImageRecord], Awaitable[Outcome | None]] = nowhere,
-    is_there: Callable[[ImageRecord], bool] | None = None,
-) -> Engine:
-    return Engine(sources, find=find, outlet=outlet, jobs=jobs, is_there=is_there)
-
-
-async def endless() -> AsyncGenerator[ImageRecord, None]:
-    number = 0
-    while True:
-        yield ImageRecord(str(number), "PMC1", "a.jpg")
-        number += 1
-        await asyncio.sleep(0)
-
-
-async def waiting() -> AsyncGenerator[ImageRecord, None]:
-    for record in records(3):
-        yield record
-    await asyncio.Event().wait()
+from .stage import Basket, Shop, engine, records, waiting
 
 
 class TestPasses:
@@ -221,120 +132,6 @@ class TestIsThere:
         assert 0 < running.passed_over < 2000
         await task
         assert running.passed_over == running.requested == 5000
-
-
-class TestBatches:
-    async def test_drained_within_a_batch(self) -> None:
-        """Of a batch that was read, no record is taken any more after `drain()`."""
-        basket = Basket()
-
-        async def batches() -> AsyncGenerator[Sequence[ImageRecord], None]:
-            yield records(1000)
-            yield records(1000)
-
-        running = engine(Shop("a"), outlet=basket, jobs=2)
-        task = asyncio.create_task(running.run(Finite(batches())))
-        while not basket:
-            await asyncio.sleep(0)
-        running.drain()
-        await task
-        assert 0 < len(basket) == running.requested < 1000
-
-
-class TestDrain:
-    async def test_endless_records_that_come(self) -> None:
-        """Draining ends an endless stream, and each record that was taken has its outcome."""
-        shop, basket = Shop("a"), Basket()
-        running = engine(shop, outlet=basket)
-        task = asyncio.create_task(running.run(endless()))
-        await settle(50)
-        running.drain()
-        await task
-        assert len(basket) == running.requested == len(shop.asked) > 3
-
-    async def test_records_that_do_not_come(self) -> None:
-        """Draining ends the wait for a record that never comes."""
-        basket = Basket()
-        running = engine(Shop("a"), outlet=basket)
-        task = asyncio.create_task(running.run(waiting()))
-        await settle(50)
-        assert not task.done()
-        running.drain()
-        await task
-        assert len(basket) == 3
-
-    async def test_what_is_under_way_is_finished(self) -> None:
-        """Jobs that are under way go on to their end, and no new one begins."""
-        shop, basket = Shop("a", open=False), Basket()
-        running = engine(shop, outlet=basket, jobs=3)
-        task = asyncio.create_task(running.run(records(100)))
-        await settle(50)
-        running.drain()
-        await settle(50)
-        assert not task.done()
-        shop.gate.set()
-        await task
-        assert len(basket) == running.requested <= 4
-
-    async def test_before_it_begins(self) -> None:
-        """Drained before it runs, it takes nothing."""
-        basket = Basket()
-        running = engine(Shop("a"), outlet=basket)
-        running.drain()
-        await running.run(endless())
-        await running.run(records(3))
-        assert (list(basket), running.requested) == ([], 0)
-
-    @pytest.mark.parametrize("waits", [False, True])
-    async def test_by_the_records_themselves(self, waits: bool) -> None:
-        """An iterator that drains its own run ends it, with an outcome for all it gave before; it may wait then."""
-        shop, basket = Shop("a", open=False), Basket()
-        running = engine(shop, outlet=basket, jobs=9)
-
-        async def until_the_sixth() -> AsyncGenerator[ImageRecord, None]:
-            for record in records(10):
-                if record.id == "5":
-                    running.drain()
-                    shop.gate.set()
-                    if waits:
-                        await asyncio.Event().wait()
-                yield record
-
-        await running.run(until_the_sixth())
-        assert sorted(outcome.record.id for outcome in basket) == list("01234")
-        assert running.requested == 5
-
-    async def test_records_that_were_only_grouped(self) -> None:
-        """Records that a source has read ahead, and that no job was begun for, do not count as requested."""
-
-        class Ahead(Shop):
-            async def jobs(self, records: AsyncIterator[ImageRecord]) -> AsyncGenerator[Job, None]:
-                for record in [record async for record in records]:
-                    yield Job(record.id, (record,))
-
-        shop, basket = Ahead("a", lambda _: Reason.NOT_FOUND, open=False), Basket()
-        running = engine(shop, Shop("b"), outlet=basket, jobs=3)
-        task = asyncio.create_task(running.run(records(100)))
-        await settle(50)
-        assert running.requested == 100
-        running.drain()
-        assert running.requested == 4
-        shop.gate.set()
-        await task
-        assert len(basket) == running.requested == 4
-
-    async def test_between_two_sources(self) -> None:
-        """What the first has lost, and a drained run gives to no second, has the first one's outcome."""
-        first, second, basket = Shop("a", lambda _: Reason.NOT_FOUND, open=False), Shop("b"), Basket()
-        running = engine(first, second, outlet=basket, jobs=9)
-        task = asyncio.create_task(running.run(records(5)))
-        await settle(50)
-        running.drain()
-        first.gate.set()
-        await task
-        assert len(second.asked) <= 1
-        assert len(basket) == running.requested
-        assert len({outcome.record for outcome in basket}) == len(basket)
 
 
 class TestEnds:
