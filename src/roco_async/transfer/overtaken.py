@@ -37,8 +37,8 @@ SWAP: Final = 0.1
 USUAL: Final = 4
 """Times the mean wait for an answer that it is waited for at least; half as often where a connection stands idle."""
 
-TURNS: Final = 10
-"""Times the lateness of this process, which is waited in addition: a handshake takes some turns of a busy loop."""
+SHAKING: Final = 2
+"""Times the mean wait on those fresh connections that were answered: to some servers the handshake is the long part."""
 
 TIMES: Final = 4
 """Answers that each of those served was given meanwhile: no queue that is served in turn lets so many pass."""
@@ -74,9 +74,9 @@ class Overtaken:
         self._vain = 0
         self._answers_at_standstill = 0
         self._wait = _Mean()  # for an answer
+        self._shaking = _Mean()  # the same on fresh connections
         self._took = _Mean()
         self._answered_at = 0.0
-        self._late = 0.0  # seconds that looks came too late, of late
         self._looks: deque[tuple[float, int]] = deque(maxlen=_LOOKS)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -88,13 +88,17 @@ class Overtaken:
         if not a_try.is_probe:
             self._waiting[a_try] = timeout
             if self._timer is None:
+                self._looks.clear()  # in a pause nobody was served
                 self._timer = asyncio.get_running_loop().call_later(_EVERY, self._look)
         return timeout
 
     def answered(self, a_try: Try) -> None:
         """Take note of how long an answer took."""
         self._answered_at = asyncio.get_running_loop().time()
-        self._wait.add(self._answered_at - a_try.began)
+        waited = self._answered_at - a_try.began
+        self._wait.add(waited)
+        if a_try.is_fresh:
+            self._shaking.add(waited)
 
     def over(self, a_try: Try) -> None:
         """Forget a transfer: it has its answer, or has failed."""
@@ -114,9 +118,7 @@ class Overtaken:
         now = loop.time()
         self._looks.append((now, self._health.answers))
         assert self._timer is not None
-        late = now - self._timer.when()
-        self._late += (late - self._late) / 4
-        if late < _EVERY:  # else it was this process that was busy, and answers may lie here unread
+        if now - self._timer.when() < _EVERY:  # else it was this process that was busy, and answers may lie here unread
             self._judge(now)
         self._timer = loop.call_later(_EVERY, self._look) if self._waiting else None
 
@@ -126,7 +128,7 @@ class Overtaken:
         self._break_placeless(now)
         if self._is_full:
             self._swap(now)
-        shortest = max(SURPLUS if room < 0 else SHORTEST, USUAL * self._wait.value)
+        shortest = self._usual(SURPLUS if room < 0 else SHORTEST)
         # where slots are free or nobody is answered any more, it is connections with a place that stand idle
         if room > 0 or now - self._answered_at >= shortest:
             self._break_standstill(now, shortest, enough=1 if room >= 0 else 0)
@@ -136,10 +138,14 @@ class Overtaken:
                 a_try.made_room = not a_try.was_left
                 self._break(a_try, now)
 
+    def _usual(self, least: float, times: float = USUAL) -> float:
+        """Return the seconds under which no wait for an answer is long here."""
+        return max(least, times * self._wait.value, SHAKING * self._shaking.value)
+
     def _break_placeless(self, now: float) -> None:
         """Break off fresh connections that are left waiting if they are many, and say how many places there are."""
         held = self._limiter.held
-        shortest = max(SURPLUS, USUAL * self._wait.value + TURNS * self._late)
+        shortest = self._usual(SURPLUS)
         placeless = [a_try for a_try in self._overtaken(now, shortest) if self._may_lack_place(a_try)]
         if len(placeless) >= max(2, held / 8):  # fewer may be a packet that was lost
             self._make_room(placeless, now)
@@ -155,7 +161,7 @@ class Overtaken:
         room, all_wait = self._limiter.room, len(self._waiting) == self._limiter.held
         if not self._idle or not (room or all_wait):
             return  # an idle connection is taken at once by who waits for a slot
-        shortest = max(SWAP, USUAL / 2 * self._wait.value)
+        shortest = self._usual(SWAP, times=USUAL / 2)
         placeless = [one for one in self._waiting if one.is_fresh and now - one.began >= shortest]
         self._make_room(placeless[: self._idle + max(0, -room)], now)
 

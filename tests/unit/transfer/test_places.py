@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from unittest import mock
 
 import pytest
 
@@ -21,17 +22,25 @@ from .hosts import URL, Fixed, Site, stubborn
 
 @dataclass(slots=True)
 class Places(Site):
-    """A Site that reads from so many kept connections, and leaves any other until one of them is closed."""
+    """A Site that reads from so many kept connections, and leaves any other until one of them is closed.
+
+    Args:
+        handshake: seconds that a fresh connection takes.
+    """
 
     places: int = 8
+    handshake: float = 0.0
     kept: int = 0
     idle: int = 0
+    asked: int = 0
 
     @asynccontextmanager
     async def open(self, url: str, at: Point = START) -> AsyncIterator[Body]:
+        self.asked += 1
         if self.idle:
             self.idle -= 1
         else:
+            await asyncio.sleep(self.handshake)
             while self.kept >= self.places:
                 self.opened.append((asyncio.get_running_loop().time(), url))
                 await asyncio.Event().wait()
@@ -93,13 +102,13 @@ async def test_a_kept_connection_has_its_place(clock: Clock) -> None:
     assert policy.verdicts.count(Verdict.DROPPED) < 30  # of 500: those that came on a fresh one, for one broken off
 
 
-async def test_shaking_hands_takes_longer(clock: Clock) -> None:
-    """Fresh connections that all take many times as long as kept ones to be answered have their places."""
-    policy = Fixed(32)
-    site = Site(takes=0.01)
-    site.thinks = lambda _: 0.9 if len(site.opened) <= 32 or len(site.opened) % 200 < 20 else 0.02
-    await fetch(transport(site, policy), 2000)
-    assert policy.places == []
+@pytest.mark.parametrize(("answer", "handshake"), [(0.1, 0.7), (0.1, 1.0), (0.05, 0.4), (0.01, 2.0)])
+async def test_shaking_hands_takes_longer(clock: Clock, answer: float, handshake: float) -> None:
+    """Where a fresh connection takes many times as long to be answered as a kept one, there are places for all."""
+    site, policy = Places(takes=0.0, thinks=lambda _: answer, handshake=handshake, places=1000), Trials(256)
+    with mock.patch.object(policy, "full") as full:
+        await fetch(transport(site, policy), 6000)
+    assert (site.asked, full.mock_calls) == (6000, [])
 
 
 async def test_a_busy_process_blames_nobody(clock: Clock) -> None:
