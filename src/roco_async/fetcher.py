@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from .config import FTP_CONNECTIONS, HTTP_CONNECTIONS, FetchConfig
+from .descriptors import SPARE, for_sockets
 from .engine import Engine, Finite, Records
 from .errors import DiskRefused
 from .protocols import Source, Transport
@@ -38,9 +39,6 @@ _READY: Final = 1024
 
 _WAITING_JOBS: Final = 64
 """Jobs beyond the connections: those that wait for another try hold none."""
-
-_SPARE_DESCRIPTORS: Final = 32
-"""Kept from the connections: standard streams, the loop's own, names being looked up, files being written."""
 
 
 class Run(AsyncIterator[Outcome]):
@@ -359,13 +357,9 @@ def _bare(error: BaseException) -> BaseException:
 
 def _within_descriptors(connections: int) -> int:
     """Return how many connections the process's descriptors allow, and say so where that is fewer."""
-    try:
-        import resource
-    except ImportError:
+    allowed = for_sockets()
+    if connections <= allowed:
         return connections
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or connections <= soft - _SPARE_DESCRIPTORS:
-        return connections
-    allowed = max(1, soft - _SPARE_DESCRIPTORS)
-    log.warning("%d connections instead of %d: this process may open %d files (ulimit -n)", allowed, connections, soft)
-    return allowed
+    fewer, files = int(allowed), int(allowed) + SPARE
+    log.warning("%d connections instead of %d: this process may open %d files (ulimit -n)", fewer, connections, files)
+    return fewer

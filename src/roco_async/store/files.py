@@ -91,6 +91,17 @@ class Found:
     fault: str | None
 
 
+class _Threads(ThreadPoolExecutor):
+    """As many threads as the system gives, where that is one at least: what is to be done waits for those."""
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()  # it has no public place to say that fewer will do
+        except RuntimeError:
+            if not self._threads:
+                raise
+
+
 class Files:
     """The disk as the receivers see it.
 
@@ -100,7 +111,7 @@ class Files:
     """
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="roco_async")
+        self._executor = _Threads(_THREADS, thread_name_prefix="roco_async")
         self._queue: deque[tuple[Bodies, asyncio.Future[Kept]]] = deque()
         self._queued = 0
         self._jobs: set[asyncio.Task[None]] = set()
@@ -183,8 +194,6 @@ class Files:
             results: list[Kept | Exception] = await run(batch, executor=self._executor)
         except RuntimeError as error:
             results = [Busy(f"no thread to write with: {error}", operation="store")] * len(batch)
-        except Exception as error:
-            results = [error] * len(batch)  # whoever waits for them must hear of it
         finally:
             self._jobs.discard(asyncio.current_task())
             self._queued -= sum(body.size for body, _ in batch)
@@ -203,10 +212,10 @@ class Files:
         results: list[Kept | Exception] = []
         for body, kept in batch:
             try:
-                if self._closing or kept.cancelled():
+                if self._closing or kept.done():
                     raise Broken("given up", operation="store")
                 results.append(self.commit_now(body))
-            except (DiskRefused, TransferError) as error:
+            except Exception as error:  # whatever it is, this image's own waiter must hear of it
                 results.append(error)
         return results
 

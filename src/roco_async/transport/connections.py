@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import math
 from typing import Final
 from weakref import WeakSet
 
@@ -22,9 +21,9 @@ from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
+from ..descriptors import for_sockets
+
 OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS})
-_SPARE_DESCRIPTORS: Final = 32
-"""Descriptors left to files, the resolver and the interpreter."""
 
 
 class TurnedAway(aiohttp.ClientConnectionError):
@@ -50,7 +49,7 @@ class Connections(aiohttp.TCPConnector):
     def __init__(self, *, ttl_dns_cache: int, keepalive_timeout: float) -> None:
         # The limiter decides how many connections there are; a second limit here would only hide waits from it.
         super().__init__(limit=0, limit_per_host=0, ttl_dns_cache=ttl_dns_cache, keepalive_timeout=keepalive_timeout)
-        self._most = _descriptors() - _SPARE_DESCRIPTORS
+        self._most = for_sockets()
         self._known: WeakSet[ResponseHandler] = WeakSet()
         self._on_fresh: set[aiohttp.ClientRequest] = set()
 
@@ -92,6 +91,8 @@ class Connections(aiohttp.TCPConnector):
     # the session does in the end: a TLS connection that is closed keeps its descriptor until the server says goodbye.
 
     def _make_room(self, key: ConnectionKey) -> None:
+        if key in self._conns:
+            return  # no new one is needed
         if len(self._acquired) + sum(map(len, self._conns.values())) < self._most:
             return
         others = [(idle[0][1], other) for other, idle in self._conns.items() if idle and other != key]
@@ -107,13 +108,3 @@ class Connections(aiohttp.TCPConnector):
             for protocol, _ in idle:
                 protocol.abort()
         self._conns.clear()
-
-
-def _descriptors() -> float:
-    """Return how many descriptors this process may have."""
-    try:
-        import resource
-    except ImportError:
-        return math.inf
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return math.inf if soft == resource.RLIM_INFINITY else soft

@@ -11,13 +11,13 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 import aiohttp
 import pytest
 
+from roco_async.descriptors import SPARE
 from roco_async.errors import Busy, Unreachable
 from roco_async.transport.connections import Connections
 from roco_async.transport.http import HttpTransport
 from tests.servers.ports import free_port
 from tests.servers.scripted import ScriptedServer
 
-SPARE = 32
 IMAGE = bytes(1_000_000)  # more than fits into one read, so that its connection is in use for a while
 
 
@@ -81,6 +81,14 @@ async def test_the_longest_idle_makes_room(servers: list[ScriptedServer]) -> Non
         for server in (first, second, first, third, first, second):
             await get(transport, server)
     assert [connections(server) for server in servers] == [[1, 1, 1], [1, 2], [1]]
+
+
+async def test_a_kept_one_costs_no_other(servers: list[ScriptedServer]) -> None:
+    """With room for two, two hosts in turn go on with one connection each: only a new one needs room."""
+    async with room_for(2) as transport:
+        for server in servers[:2] * 3:
+            await get(transport, server)
+    assert [connections(server) for server in servers] == [[1, 1, 1], [1, 1, 1], []]
 
 
 async def test_a_host_keeps_its_own(servers: list[ScriptedServer]) -> None:
