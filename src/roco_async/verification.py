@@ -212,18 +212,20 @@ class Verification:
         """
         if not self.report.damaged or self._draining:
             return
-        suspects, judged = self.report.take_damaged(), set[ImageRecord]()
+        suspects = self.report.take_damaged()
+        left = Counter(finding.record for finding in suspects)
         inventory = Inventory(self._config.images_root, self._fetcher.files)
         self._verifier = Verifier(inventory)
         try:
             await inventory.open()
             async with aclosing(self._verifier.findings(_each(suspects))) as findings:
                 async for finding in findings:
-                    judged.add(finding.record)
+                    left[finding.record] -= 1
                     self._take(finding)
         finally:
             for finding in suspects:
-                if finding.record not in judged:
+                if left[finding.record] > 0:
+                    left[finding.record] -= 1
                     self.report.add(finding)
 
     async def _ask_the_bucket(self) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from roco_async import FetchConfig, UsageError, VerifyReport, fetch_split, verify_split
+from roco_async import FetchConfig, ImageRecord, UsageError, VerifyReport, fetch_split, verify_split
 from roco_async.fetcher import Fetcher
 from roco_async.splits import open_annotations
 from roco_async.store.verify import Finding
@@ -30,6 +30,12 @@ class Watched(VerifyReport):
         asyncio.get_running_loop().call_soon(self._stop)
         self.suspects = super().take_damaged()
         return self.suspects
+
+
+async def twice(records: AsyncIterable[ImageRecord]) -> AsyncIterator[ImageRecord]:
+    async for record in records:
+        yield record
+        yield record
 
 
 async def test_a_check_between_two_fetches(tmp_path: Path) -> None:
@@ -85,10 +91,10 @@ async def test_stopped_as_it_looks_again(how: str, tmp_path: Path) -> None:
     wanted = await open_annotations(["test/radiology"], config)
     async with Fetcher(wanted.config) as fetcher:
         check = Verification(fetcher)
-        task = asyncio.create_task(check.run(wanted.records()))
+        task = asyncio.create_task(check.run(twice(wanted.records())))
         check.report = report = Watched(check.drain if how == "drain" else task.cancel)
         await asyncio.wait([task])
-    assert (task.cancelled(), report.requested, len(report.damaged)) == (how == "cancel", 200, 200)
+    assert (task.cancelled(), report.requested, len(report.damaged)) == (how == "cancel", 400, 400)
     assert set(map(id, report.damaged)) == set(map(id, report.suspects))
     assert (report.journal is not None) == (how == "drain")
 

@@ -229,8 +229,6 @@ class Files:
             return self._commit(body)
         except TransferError as error:
             return error
-        except UnicodeEncodeError as error:
-            return Unsafe(f"the file system's encoding has no such name: {error}", operation="store")
         except OSError as error:
             refusal = refused(error, body.path)
             if isinstance(refusal, DiskRefused):

@@ -158,7 +158,7 @@ class KeptReceiver:
 
     def _name(self) -> None:
         os.replace(self._part, self._path)
-        _unlink(self._note)
+        forget_note(self._path)
         self._close()
 
     def _close(self) -> None:
@@ -191,9 +191,13 @@ def _locked(path: str, flags: int) -> IO[bytes] | None:
 
 
 def forget_note(path: str) -> None:
-    """Remove what is noted of a package that is kept, if the folder lets us; blocks."""
+    """Remove what is noted of a package that is kept, if the folder lets us; blocks.
+
+    A note with a part beside it is another run's, which fetches the package anew.
+    """
     with contextlib.suppress(OSError):
-        os.unlink(path + ".part.json")
+        if not os.path.exists(path + ".part"):
+            os.unlink(path + ".part.json")
 
 
 def _unlink(path: str) -> None:

@@ -24,7 +24,8 @@ def file_name(record: ImageRecord) -> str:
     """Return `<id>.<suffix of name, lower case>`.
 
     Raises:
-        Unsafe: the id or the name could name another folder, a hidden file, or nothing at all.
+        Unsafe: the id or the name could name another folder, a hidden file, or nothing at all; or the file system's
+            encoding has no such id.
 
     Example:
         >>> file_name(ImageRecord("ROCO_00001", "PMC1", "Fig1.JPG"))
@@ -35,7 +36,7 @@ def file_name(record: ImageRecord) -> str:
         return f"{record.id}.{plain[1].lower()}"
     check_name(record.id, "id")
     check_name(record.name, "name", hidden_allowed=True)
-    if len(record.id.encode(errors="surrogatepass")) > _LONGEST_NAME:
+    if len(_encoded(record.id)) > _LONGEST_NAME:
         raise Unsafe(f"the id has over {_LONGEST_NAME} bytes", operation="store")
     _, dot, suffix = record.name.rpartition(".")
     suffix = suffix.lower()
@@ -51,6 +52,13 @@ def check_name(name: str, what: str, *, hidden_allowed: bool = False) -> None:
     bad = not name or name in (".", "..") or _FORBIDDEN.search(name)
     if bad or (name.startswith(".") and not hidden_allowed):
         raise Unsafe(f"{what} {name!r} is no plain file name", operation="store")
+
+
+def _encoded(path: str) -> bytes:
+    try:
+        return os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise Unsafe(f"this system has no such file name ({error})", operation="store") from error
 
 
 class Layout:
@@ -70,12 +78,14 @@ class Layout:
         """Return the path of a record's folder.
 
         Raises:
-            Unsafe: it is absolute, goes up, or meets this program's own `.roco`.
+            Unsafe: it is absolute, goes up, meets this program's own `.roco`, or the file system's encoding has no such
+                name.
         """
         path = self._folders.get(folder)
         if path is None:
             for part in folder.split("/") if folder else ():
                 check_name(part, f"folder {folder!r}: part")
             path = os.path.join(self.out, *folder.split("/")) if folder else self.out
+            _encoded(path)
             self._folders[folder] = path
         return path

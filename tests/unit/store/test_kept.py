@@ -6,9 +6,11 @@ import asyncio
 import errno
 import fcntl
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO, Any, Final
+from unittest import mock
 
 import pytest
 
@@ -235,3 +237,20 @@ async def test_a_file_system_without_locks(files: Files, tmp_path: Path, folder:
     await carried(files, tmp_path, folder, Thing(WHOLE), [5000])
     assert await carried(files, tmp_path, folder, Thing(WHOLE), []) == [5000]
     assert left(folder) == {"": WHOLE}
+
+
+async def test_named_as_another_run_begins_anew(files: Files, tmp_path: Path, folder: Path) -> None:
+    """Who gives a package its name leaves the note of a run that has begun another part of it meanwhile."""
+    first, _ = await receiver_of(files, tmp_path, folder)
+    await first.begin(body(len(WHOLE)))
+    await first.feed(WHOLE)
+    replace, notes = os.replace, folder / "x" / "PMC1.tar.gz.part.json"
+
+    def and_another(source: str, target: str) -> None:
+        replace(source, target)
+        Path(source).write_bytes(WHOLE[:10])
+
+    with mock.patch.object(os, "replace", and_another):
+        await first.finish()
+    await first.discard()
+    assert notes.exists()

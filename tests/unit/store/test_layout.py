@@ -104,3 +104,12 @@ def test_a_hidden_name_only_where_it_is_allowed() -> None:
     check_name(".htaccess", "name", hidden_allowed=True)
     with pytest.raises(Unsafe, match="part"):
         check_name(".htaccess", "part")
+
+
+def test_no_such_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id or a folder that the file system's encoding cannot write is Unsafe: that image's fault, not the run's."""
+    monkeypatch.setattr(os, "fsencode", lambda path: path.encode("latin-1"))
+    with pytest.raises(Unsafe, match="no such file name"):
+        file_name(ImageRecord("漢", "PMC1", "a.jpg"))
+    with pytest.raises(Unsafe, match="no such file name"):
+        Layout(OUT).folder("images/漢")
