@@ -27,12 +27,12 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 async def test_finished_hosts_leave_their_descriptors_to_the_next(tmp_path: Path) -> None:
-    """With 64 descriptors, four healthy hosts after one another give all images: idle connections take none away."""
+    """With 64 descriptors, six healthy hosts after one another give all images: idle connections take none away."""
     names = [f"{number}.jpg" for number in range(80)]
     async with AsyncExitStack() as stack:
         servers = [
             await stack.enter_async_context(ScriptedServer({name: picture(name) for name in names}, Fault(Late(0.1))))
-            for _ in range(4)
+            for _ in range(6)
         ]
         urls = [server.url(name) for server in servers for name in names]
         process = await asyncio.create_subprocess_exec(

@@ -9,7 +9,8 @@ connection that has a place; and where many are left so, those that are answered
 Rules for editing this file:
 
 1. Some answers do take long: a request that was broken off is waited for four times as long the next time; where
-   slots are free from the second time on, as most are answered at once then and nobody is kept waiting.
+   slots are free from the second time on, as most are answered at once then and nobody is kept waiting. Only `_swap`
+   does not count: what it breaks off has a connection that it may take at once.
 2. Only a fresh connection can be without a place. On one that was kept it is the answer that takes long, and how many
    others are under way says nothing about places.
 3. One timer looks after all of a host's transfers; what each costs is a note in a dict.
@@ -105,11 +106,11 @@ class Overtaken:
         self._waiting.pop(a_try, None)
 
     def kept(self) -> None:
-        """Take note that a connection stands idle: its answer was read to the end."""
+        """Take note that a connection stands idle, as far as can be told from here: its transfer ended in order."""
         self._idle += 1
 
     def succeeded(self, a_try: Try, now: float) -> None:
-        """Take note of how long a whole transfer took, and that its connection is kept."""
+        """Take note of how long a whole transfer took, and of its connection."""
         self.kept()
         self._took.add(now - a_try.began)
 
