@@ -91,7 +91,9 @@ class KeptReceiver:
         if self._size is not None and self._offset < self._size:
             raise Broken(f"{self._offset} of {self._size} bytes came", operation="keep", overload=False)
         self._inner.check()
-        await self._files.call(self._name)
+        if not await self._files.call(self._name):
+            await self.restart()
+            raise Broken(f"somebody removed {self._part}", operation="keep", overload=False)
         self._keeps = True
         await self._inner.finish()  # last: if it does not come to that, the next run takes the members from here
 
@@ -156,10 +158,16 @@ class KeptReceiver:
 
     # the lock goes last, so that nobody takes up what is just being named or removed
 
-    def _name(self) -> None:
+    def _name(self) -> bool:
+        """Give the part its final name; False where it is there no more, or is another run's."""
+        assert self._file is not None
+        os.close(os.dup(self._file.fileno()))  # a network file system says only here that its disk was full
+        if not _is_at(self._file, self._part):
+            return False
         os.replace(self._part, self._path)
         forget_note(self._path)
         self._close()
+        return True
 
     def _close(self) -> None:
         if self._file is not None:
@@ -167,27 +175,38 @@ class KeptReceiver:
             self._file = None
 
     def _remove(self) -> None:
-        if self._file is not None:
+        if self._file is not None and _is_at(self._file, self._part):
             for path in (self._note, self._part):
                 _unlink(path)
-            self._close()
+        self._close()
 
 
 def _locked(path: str, flags: int) -> IO[bytes] | None:
-    """Open a file under a lock that ends when it is closed; None where somebody else has that lock."""
+    """Open a file under a lock that ends when it is closed; None where it is somebody else's."""
     while True:
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(open(os.open(path, flags, 0o666), "r+b", buffering=0))
+            try:
+                descriptor = os.open(path, flags, 0o666)
+            except PermissionError:
+                if not os.path.exists(path):
+                    raise
+                return None  # another user's
+            file = stack.enter_context(open(descriptor, "r+b", buffering=0))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return None
             except OSError:
                 pass  # a file system without locks: there each process needs a DIR of its own
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):  # else it was just given its name
-                    stack.pop_all()
-                    return file
+            if _is_at(file, path):  # else it was given its name just now
+                stack.pop_all()
+                return file
+
+
+def _is_at(file: IO[bytes], path: str) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    return False
 
 
 def forget_note(path: str) -> None:

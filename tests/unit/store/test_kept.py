@@ -14,7 +14,7 @@ from unittest import mock
 
 import pytest
 
-from roco_async.errors import Broken, Damaged, TooLarge, TransferError
+from roco_async.errors import Broken, Damaged, DiskRefused, TooLarge, TransferError
 from roco_async.protocols import START, Point
 from roco_async.records import ImageRecord
 from roco_async.store.files import Files, Kept
@@ -254,3 +254,53 @@ async def test_named_as_another_run_begins_anew(files: Files, tmp_path: Path, fo
         await first.finish()
     await first.discard()
     assert notes.exists()
+
+
+async def test_a_disk_that_refuses_at_the_close(files: Files, tmp_path: Path, folder: Path) -> None:
+    """Where a write-back file system tells only at a close that its disk is full, the package gets no name."""
+    receiver, _ = await receiver_of(files, tmp_path, folder)
+    await receiver.begin(body(len(WHOLE)))
+    await receiver.feed(WHOLE)
+    close = os.close
+
+    def full(descriptor: int) -> None:
+        close(descriptor)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    with mock.patch.object(os, "close", full), pytest.raises(DiskRefused):
+        await receiver.finish()
+    assert "" not in left(folder)
+    await receiver.discard()
+
+
+@pytest.mark.parametrize("taken_up", [False, True])
+async def test_somebody_removes_the_part(taken_up: bool, files: Files, tmp_path: Path, folder: Path) -> None:
+    """A part that a tidy hand removed is fetched again, and one that another run has begun since stays that run's."""
+    first, _ = await receiver_of(files, tmp_path, folder)
+    await first.begin(body(len(WHOLE)))
+    await first.feed(WHOLE)
+    (folder / "x" / "PMC1.tar.gz.part").unlink()
+    if taken_up:
+        second, _ = await receiver_of(files, tmp_path, folder)
+        await second.begin(body(len(WHOLE)))
+        await second.feed(WHOLE[:100])
+    with pytest.raises(Broken, match="removed"):
+        await first.finish()
+    assert left(folder).get(".part") == (WHOLE[:100] if taken_up else None)
+    await transfer(URL, first, transport=Wire({URL: Thing(WHOLE)}), budget=Budget(1))
+    await first.discard()
+    assert (tmp_path / "a.jpg").read_bytes() == content(1)
+    assert left(folder).get("") == (None if taken_up else WHOLE)
+    if taken_up:
+        await second.discard()
+
+
+async def test_a_part_of_another_user(files: Files, tmp_path: Path, folder: Path) -> None:
+    """A part that this user may not write is left to its owner, and the picture comes all the same."""
+    await carried(files, tmp_path, folder, Thing(WHOLE), [5000])
+    with mock.patch.object(os, "open", side_effect=PermissionError(errno.EACCES, "Permission denied")):
+        receiver, _ = await receiver_of(files, tmp_path, folder)
+    await transfer(URL, receiver, transport=Wire({URL: Thing(WHOLE)}), budget=Budget(1))
+    await receiver.discard()
+    assert left(folder)[".part"] == WHOLE[:5000]
+    assert (tmp_path / "a.jpg").read_bytes() == content(1)
