@@ -103,6 +103,7 @@ class Grace(Enum):
     NONE = "it costs one"
     HOST_AWAY = "the host gave no answer to anybody, or this was its probe"
     PUSHED_BACK = "the host turned this try away while others succeeded"
+    BROKEN_OFF = "this program let others go first"
 
 
 class RocoError(Exception):

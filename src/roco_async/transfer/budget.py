@@ -96,9 +96,10 @@ class Budget:
     def _count(self, error: TemporaryError) -> None:
         if error.grace is Grace.HOST_AWAY:
             return
-        if error.grace is Grace.PUSHED_BACK:
+        if error.grace is not Grace.NONE:
             self._pushed += 1
-            graces = _BUSY_GRACES if isinstance(error, Busy) else _OTHER_GRACES
+            is_load = isinstance(error, Busy) or error.grace is Grace.BROKEN_OFF
+            graces = _BUSY_GRACES if is_load else _OTHER_GRACES
             if self._pushed <= graces * self._attempts:
                 return
         self._used += 1

@@ -3,7 +3,8 @@
 States: UP until something says otherwise. AWAY: nobody asks but one probe at a time. ENDED: nobody asks any more.
 A host goes away when it plainly answers nobody: failures in a row without one success, at least eight (six where it
 says Retry-After) and as many as are allowed at once, the last of them begun after the first had failed; or no
-connection while nothing else is under way; or no connection at the very first try.
+connection while nothing else is under way; or no connection at the very first try. A URL that has the server's own
+error (500) again and again although others came through says nothing about the host, and pays for its tries.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from ..errors import Blocked, Busy, Grace, HostDown, Refused, TemporaryError, Unreachable
+from ..errors import Blocked, Busy, Grace, HostDown, Refused, ServerError, TemporaryError, Unreachable
 
 _BLOCKED_AFTER: Final = 20
 _AWAY_AFTER: Final = 8
@@ -20,6 +21,7 @@ _AWAY_AFTER_RETRY_AFTER: Final = 6
 _SHORTEST_PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 30.0
 _PAUSE_SHARE: Final = 1 / 16
+_REMEMBERED: Final = 4096
 
 
 class State(Enum):
@@ -58,6 +60,7 @@ class Health:
         self._probes_allowed = probes
         self._ending: TemporaryError | None = None
         self.answers = 0
+        self._was_heard = False
         self._successes = 0
         self._served = 0
         self._run = 0
@@ -65,6 +68,7 @@ class Health:
         self._run_is_of_many = False
         self._run_began = 0.0
         self._refused = 0
+        self._in_error: dict[str, int] = {}  # successes at the first error of the server's own
         self._away_since: float | None = None
         self._failed_probes = 0
         self.pushed = False
@@ -94,6 +98,7 @@ class Health:
     def answered(self, a_try: Try) -> bool:
         """Take note of an answer that turns nobody away; True if the host was away and is back."""
         self.answers += 1
+        self._was_heard = True
         self._served += 1
         a_try.is_served = True
         self._run = 0
@@ -123,30 +128,55 @@ class Health:
             limit: transfers allowed at once just now.
             others: other transfers of this host under way.
         """
+        if error.answered:
+            self._was_heard = True  # a 503 is no help to anybody, and yet somebody is there
         if isinstance(error, Refused):
-            self.answers += 1
-            self._refused += 1
-            if self._refused >= _BLOCKED_AFTER and self._ending is None:
-                self._ending = Blocked(f"the host refused {self._refused} in a row, the last: {error.message}")
+            self._note_refusal(error)
             return
         if not error.overload and error.answered:
             return
+        is_away = self._away_since is not None
+        if self._is_the_objects_own(error, a_try.url):
+            if is_away and a_try.is_probe:
+                self._probe_failed(error, now)
+            error.grace = self._grace(error, a_try)
+            return
         self._note_run(a_try.url, now)
-        if self._away_since is not None:
+        if is_away:
             if a_try.is_probe:
                 self._probe_failed(error, now)
             error.grace = Grace.HOST_AWAY
-            return
-        if self._is_away(error, a_try, limit=limit, others=others):
+        elif self._is_away(error, a_try, limit=limit, others=others):
             self._away_since = now
             self._failed_probes = 0
             self.pushed = isinstance(error, Busy)
             self._probe_failed(error, now)
             error.grace = Grace.HOST_AWAY
-        elif self._successes > a_try.successes or self._served > 0:
-            error.grace = Grace.PUSHED_BACK
-        elif not error.answered and self.answers == a_try.answers and self._others_fail_too(error):
-            error.grace = Grace.HOST_AWAY
+        else:
+            error.grace = self._grace(error, a_try)
+
+    def _note_refusal(self, error: Refused) -> None:
+        self.answers += 1
+        self._refused += 1
+        if self._refused >= _BLOCKED_AFTER and self._ending is None:
+            self._ending = Blocked(f"the host refused {self._refused} in a row, the last: {error.message}")
+
+    def _is_the_objects_own(self, error: TemporaryError, url: str) -> bool:
+        """Whether a URL has the server's error again although others were given meanwhile what they had asked for."""
+        if not isinstance(error, ServerError):
+            return False
+        if len(self._in_error) >= _REMEMBERED:
+            self._in_error.clear()
+        return self._in_error.setdefault(url, self._successes) < self._successes
+
+    def _grace(self, error: TemporaryError, a_try: Try) -> Grace:
+        if a_try.made_room or a_try.was_left:
+            return Grace.BROKEN_OFF
+        if self._successes > a_try.successes or self._served > 0:
+            return Grace.PUSHED_BACK
+        if not error.answered and self.answers == a_try.answers and self._others_fail_too(error):
+            return Grace.HOST_AWAY
+        return Grace.NONE
 
     def _others_fail_too(self, error: TemporaryError) -> bool:
         return self._run_is_of_many or isinstance(error, Unreachable)
@@ -170,7 +200,7 @@ class Health:
         assert self._away_since is not None
         self._failed_probes += 1
         away, time_is_up = now - self._away_since, self._away_since + self._outage
-        never_answered = self._successes == 0 and self.answers == 0
+        never_answered = not self._was_heard
         if self._failed_probes >= self._probes_allowed if never_answered else now >= time_is_up:
             self._ending = HostDown(self._epitaph(error, away, never_answered=never_answered))
             if error.answered:

@@ -203,7 +203,7 @@ class Paced:
         host = self._hosts.get(key)
         if host is None:
             health = Health(outage=self._outage, probes=self._probes)
-            host = self._hosts[key] = Host(redacted(key), self._policy(url.partition(":")[0]), health)
+            host = self._hosts[key] = Host(redacted(key), self._policy(url.partition(":")[0].lower()), health)
         return host
 
     def forget_ended(self) -> None:
@@ -235,8 +235,8 @@ class _Admission:
     async def __aenter__(self) -> Body:
         self._try = await self._host.admit(self._url)
         self._paced.watchdog.began(self, self._url)
-        self._exchange: AbstractAsyncContextManager[Body] = self._paced.inner.open(self._url, self._at)
         try:
+            self._exchange: AbstractAsyncContextManager[Body] = self._paced.inner.open(self._url, self._at)
             body = await self._answer()
         except BaseException as error:
             if _is_an_answer(error):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from roco_async.errors import Blocked, HostDown, TransferError, Unreachable
 from roco_async.protocols import START, Body, Point
+from roco_async.transfer.budget import Budget
 from roco_async.transfer.hosts import Paced
 from roco_async.transfer.limits import Verdict
 from roco_async.transfer.rate import RateLimit
@@ -132,3 +133,16 @@ async def stubborn(transport: Paced, url: str, *, attempts: int = 6) -> bytes | 
         if isinstance(found, bytes | HostDown | Blocked):
             return found
     return await outcome(transport, url)
+
+
+async def budgeted(transport: Paced, url: str, *, attempts: int) -> bytes | TransferError:
+    """Try again as long as the budget of an image lasts, with its waits."""
+    budget = Budget(attempts)
+    while True:
+        try:
+            return await read(transport, url)
+        except TransferError as error:
+            try:
+                await budget.spend(error, gained=0)
+            except TransferError as last:
+                return last

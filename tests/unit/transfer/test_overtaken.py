@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from roco_async.errors import Grace, Stalled
+from roco_async.errors import Grace, NotFound, Stalled
 from roco_async.transfer.limits import Verdict
 from tests.unit.clock import Clock
 
-from .hosts import URL, Fixed, Site, outcome, paced, read, stubborn
+from .hosts import URL, Fixed, Site, budgeted, outcome, paced, read, stubborn
 
 LEFT = f"{URL}left"
 
@@ -48,7 +48,7 @@ async def test_news_for_the_limit(clock: Clock) -> None:
     await asyncio.gather(*[read(transport, f"{URL}{number}") for number in range(500)])
     error = await left
     assert isinstance(error, Stalled)
-    assert error.grace is Grace.PUSHED_BACK
+    assert error.grace is Grace.BROKEN_OFF
     assert "others were given" in error.message
     assert Counter(policy.verdicts) == {Verdict.SUCCESS: 500, Verdict.DROPPED: 1}
 
@@ -86,6 +86,18 @@ async def test_an_answer_that_takes_long(clock: Clock, takes: float, requests: i
     assert await left == b"x"
     assert asked(site) == requests
     await asyncio.gather(*others)
+
+
+async def test_our_own_doing_costs_no_attempt(clock: Clock) -> None:
+    """An answer of some seconds comes with a single attempt too, though all others that are answered are failures."""
+    site = Site(takes=0.05, thinks=lambda url: 5.0 if url == LEFT else 0.0)
+    site.fails = lambda url: None if url == LEFT else NotFound("404")
+    transport = paced(site, limit=4)
+    left = asyncio.create_task(budgeted(transport, LEFT, attempts=1))
+    for number in range(400):
+        await outcome(transport, f"{URL}{number}")
+        await asyncio.sleep(0.05)
+    assert await left == b"x"
 
 
 async def test_an_answer_that_takes_long_where_slots_are_free(clock: Clock) -> None:
