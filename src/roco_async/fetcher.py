@@ -103,6 +103,7 @@ class _Work:
         may_pause = isinstance(records, AsyncIterable) and not isinstance(records, Finite)
         sources = [_source(name, config, fetcher.paced, self._shelf, may_pause=may_pause) for name in config.source]
         jobs = fetcher.connections + min(fetcher.connections, _WAITING_JOBS)
+        jobs = int(min(jobs, for_sockets() // _descriptors(config)))  # each may be at a host of its own
         is_there = None if skipped else self._shelf.has
         self._engine = Engine(
             sources, find=self._shelf.find, outlet=self, jobs=jobs, limit=config.limit, is_there=is_there
@@ -132,7 +133,8 @@ class _Work:
             self._task.add_done_callback(self._ended)
         while not self._ready:
             if self._task.done():
-                self._reap(self._task)
+                if not self._closed:
+                    self._reap(self._task)
                 raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
@@ -181,10 +183,16 @@ class _Work:
         if task is None:
             return
         task.cancel()
+        left: asyncio.CancelledError | None = None
         while not task.done():
-            await asyncio.wait([task])
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                left = error  # the store must not be taken from under a run that is about to end
         if not task.cancelled():
             task.exception()  # whoever leaves early has no more interest in how it ended
+        if left is not None:
+            raise left
 
     async def _carry(self) -> None:
         try:
@@ -219,7 +227,9 @@ class _Work:
     @staticmethod
     def _reap(task: asyncio.Task[None]) -> None:
         """Raise what ended the work, bare: `except DiskRefused` has to catch it."""
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            raise RuntimeError("the records cancelled the run that asked for them: a timeout round a `yield` does")
+        if (error := task.exception()) is not None:
             raise _bare(error)
 
 
@@ -246,7 +256,7 @@ class Fetcher:
         self._open = False
 
     async def __aenter__(self) -> Self:
-        self.connections = _within_descriptors(self.config.connections or HTTP_CONNECTIONS)
+        self.connections = _within_descriptors(self.config)
         if "packages" in self.config.source:
             await asyncio.to_thread(import_module, ".sources.packages", __package__)
         self.files = Files()
@@ -259,8 +269,9 @@ class Fetcher:
     ) -> None:
         self._open = False
         try:
-            for work in list(self._works):
-                await work.aclose()
+            async with asyncio.TaskGroup() as group:
+                for work in self._works:
+                    group.create_task(work.aclose())
         finally:
             await self.paced.aclose()
             await self.files.aclose()
@@ -355,11 +366,19 @@ def _bare(error: BaseException) -> BaseException:
     return error
 
 
-def _within_descriptors(connections: int) -> int:
+def _descriptors(config: FetchConfig) -> int:
+    """Return how many descriptors a transfer takes: its socket's, a member's file, and the package's that is kept."""
+    if "packages" not in config.source:
+        return 1
+    return 2 if config.keep_packages is None else 3
+
+
+def _within_descriptors(config: FetchConfig) -> int:
     """Return how many connections the process's descriptors allow, and say so where that is fewer."""
-    allowed = for_sockets()
-    if connections <= allowed:
-        return connections
-    fewer, files = int(allowed), int(allowed) + SPARE
-    log.warning("%d connections instead of %d: this process may open %d files (ulimit -n)", fewer, connections, files)
+    wanted = config.connections or HTTP_CONNECTIONS
+    allowed = max(1, for_sockets() // _descriptors(config))
+    if wanted <= allowed:
+        return wanted
+    fewer, files = int(allowed), int(for_sockets()) + SPARE
+    log.warning("%d connections instead of %d: this process may open %d files (ulimit -n)", fewer, wanted, files)
     return fewer

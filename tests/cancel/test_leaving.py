@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from roco_async import Fetcher, ImageRecord, Status
+from roco_async import Fetcher, ImageRecord, Run, Status
 from tests.servers.scripted import ScriptedServer
 
 from .stage import COUNT, asked, numbers_there, pictures, records, settings, slow_bucket
@@ -125,6 +125,54 @@ async def test_the_records_raise(tmp_path: Path, unhandled: list[str]) -> None:
         with pytest.raises(_Mine):
             await fetcher.fetch(broken())
     assert unhandled == []
+
+
+async def test_the_records_cancel_the_run(tmp_path: Path, unhandled: list[str]) -> None:
+    """A timeout round a `yield` cancels whoever asks for the next record: that is said, and no end of the list."""
+
+    async def hurried() -> AsyncIterator[ImageRecord]:
+        async with asyncio.timeout(0.1):
+            for record in records():
+                yield record
+            await asyncio.Event().wait()
+
+    async with slow_bucket() as server, Fetcher(settings(server, tmp_path)) as fetcher:
+        with pytest.raises(RuntimeError, match="timeout round a `yield`"):
+            await fetcher.fetch(hurried())
+
+
+async def test_cancelled_again_as_it_ends(tmp_path: Path, unhandled: list[str]) -> None:
+    """A second cancellation, as the Fetcher waits for its run's end, takes nothing away from under that run."""
+
+    async def carry(fetcher: Fetcher) -> None:
+        async with fetcher:
+            run = fetcher.iter_fetch(records())
+            await anext(run)
+            held.append(run)
+            await asyncio.Event().wait()
+
+    held: list[Run] = []
+    async with slow_bucket() as server:
+        fetcher = Fetcher(settings(server, tmp_path))
+        task = asyncio.create_task(carry(fetcher))
+        while not held:
+            await asyncio.sleep(0.001)
+        closing = asyncio.Event()
+        aclose = fetcher.files.aclose
+
+        async def watched() -> None:
+            closing.set()
+            assert held[0].statistics().in_flight == 0
+            await aclose()
+
+        fetcher.files.aclose = watched  # type: ignore[method-assign]
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert closing.is_set()
+        assert [one.get_name() for one in asyncio.all_tasks() if one.get_name() == "roco_async run"] == []
 
 
 async def test_async_records_are_closed(tmp_path: Path) -> None:

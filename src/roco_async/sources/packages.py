@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
-from ..errors import NotFound, TransferError, Unsafe
+from ..errors import Busy, NotFound, TransferError, Unsafe
 from ..protocols import Receiver, Transport
 from ..records import ImageRecord, Job, Outcome
 from ..store.files import Kept
@@ -142,7 +142,14 @@ class PackagesSource:
                 await self._shelf.tidy(package_path)
                 return kept, results
             package = self._shelf.package(records, whole=True)
-            return url, await self._feed(url, package, await self._shelf.keeping(package, package_path), budget)
+            return url, await self._feed(url, package, await self._keeper(package, package_path, budget), budget)
+
+    async def _keeper(self, package: PackageReceiver, package_path: str, budget: Budget) -> Receiver:
+        while True:
+            try:
+                return await self._shelf.keeping(package, package_path)
+            except Busy as error:  # no descriptor for the part: others end, and theirs come free
+                await budget.spend(error, gained=0)
 
     async def _feed(
         self, url: str, package: PackageReceiver, receiver: Receiver, budget: Budget

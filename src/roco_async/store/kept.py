@@ -47,7 +47,11 @@ class KeptReceiver:
 
     async def look(self) -> None:
         """Take up what a run that was killed left here."""
-        self._offset, self._validator = await self._files.call(self._left)
+        try:
+            self._offset, self._validator = await self._files.call(self._left)
+        except BaseException:
+            await self._files.call(self._close)
+            raise
 
     @property
     def point(self) -> Point:

@@ -304,3 +304,17 @@ async def test_a_part_of_another_user(files: Files, tmp_path: Path, folder: Path
     await receiver.discard()
     assert left(folder)[".part"] == WHOLE[:5000]
     assert (tmp_path / "a.jpg").read_bytes() == content(1)
+
+
+async def test_cancelled_as_it_looks(files: Files, tmp_path: Path, folder: Path) -> None:
+    """Whoever leaves while the part is being opened leaves it closed, and free for the next."""
+    await carried(files, tmp_path, folder, Thing(WHOLE), [5000])
+    inner = PackageReceiver(files, [Wish(ImageRecord("a.jpg", "PMC1", "a.jpg"), str(tmp_path / "a.jpg"))], whole=True)
+    receiver = KeptReceiver(files, inner, str(folder / "x" / "PMC1.tar.gz"))
+    task = asyncio.create_task(receiver.look())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert await carried(files, tmp_path, folder, Thing(WHOLE), []) == [5000]
+    assert left(folder) == {"": WHOLE}
