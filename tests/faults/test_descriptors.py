@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.packages.stage import package, path_of
-from tests.servers.faults import Fault, Late
+from tests.servers.faults import Fault, Late, Trickle
 from tests.servers.scripted import ScriptedServer
 
 from .stage import files_below, picture
@@ -79,10 +79,10 @@ async def test_more_hosts_than_descriptors(tmp_path: Path) -> None:
 
 async def test_kept_packages_take_three_each(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """With 64 descriptors all packages of a list are kept, and all their pictures come: no part lacks its own."""
-    kept, numbers = tmp_path_factory.mktemp("kept"), range(1, 121)
-    packages = {path_of(number): package(number, before=200_000) for number in numbers}
+    kept, numbers = tmp_path_factory.mktemp("kept"), range(1, 61)
+    packages = {path_of(number): package(number, before=150_000) for number in numbers}
     rows = [{"id": f"I{n}", "pmcid": f"PMC{n}", "name": "a.jpg", "package_path": path_of(n)} for n in numbers]
-    async with ScriptedServer(packages, Fault(Late(0.1))) as server:
+    async with ScriptedServer(packages, Fault(Trickle(20_000, 0.1))) as server:
         config = {"out": str(tmp_path), "source": "packages", "packages_url": server.base, "keep_packages": str(kept)}
         assert await reasons(64, config, rows) == "{}"
     assert len(files_below(tmp_path)) == len(rows)
