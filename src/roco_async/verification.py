@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -76,11 +76,13 @@ class VerifyReport:
             self.present[finding.record.folder] -= 1
         return suspects
 
-    def mended(self, record: ImageRecord) -> None:
-        """Take note that a damaged file was fetched again."""
-        self.damaged = [finding for finding in self.damaged if finding.record != record]
-        self.repaired += 1
-        self.verified += 1
+    def mended(self, records: Collection[ImageRecord]) -> None:
+        """Take note that damaged files were fetched again."""
+        left = [finding for finding in self.damaged if finding.record not in records]
+        count = len(self.damaged) - len(left)
+        self.damaged = left
+        self.repaired += count
+        self.verified += count
 
     @property
     def lacks(self) -> Counter[Lack]:
@@ -135,6 +137,7 @@ class Verification:
         self._fetcher = fetcher
         self._config = fetcher.config
         self._online = online
+        self._inventory: Inventory | None = None
         self._verifier: Verifier | None = None
         self._draining = False
         self._began: float | None = None
@@ -168,27 +171,64 @@ class Verification:
     async def run(self, records: AsyncIterable[ImageRecord]) -> VerifyReport:
         """Look at all images, and note in the journal what the next fetch has to know.
 
+        What was found is noted however the check ends.
+
         Raises:
             DiskRefused: a folder cannot be read, or damage cannot be noted; `report` has what was found all the same.
         """
         self._began = asyncio.get_running_loop().time()
-        inventory = Inventory(self._config.images_root, self._fetcher.files)
         try:
-            await inventory.open()
-            await self._read_all(inventory, records)
+            async with self._accounted():
+                await self._read_all(records)
+                if self.report.damaged and not self._draining:
+                    await self._look_again()
+                if self._unheard:
+                    with suppress(DiskRefused):  # the end meets the same disk and tells
+                        await self._note()  # a fetch that mends it while the bucket is asked has the last word
+                    await self._ask_the_bucket()
+        finally:
+            self.report.elapsed = self._elapsed
+        return self.report
+
+    async def look_again(self) -> None:
+        """Read once more what was found damaged, after somebody else may have mended it, and note what still is.
+
+        Raises:
+            DiskRefused: as for `run`.
+        """
+        async with self._accounted():
             await self._look_again()
-            if self._unheard:
-                await self._ask_the_bucket()
+
+    @asynccontextmanager
+    async def _accounted(self) -> AsyncIterator[None]:
+        """Bring what was found into the account and into the journal, however the block ends."""
+        has_ended = False
+        try:
+            yield
+            has_ended = True
         finally:
             for finding in chain.from_iterable(self._unheard.values()):
                 self.report.add(finding)
-            self.report.elapsed = self._elapsed
-        await self._note(inventory)
-        return self.report
+            self._unheard.clear()
+            try:
+                await self._note()
+            except DiskRefused as refusal:
+                if has_ended and not all(finding.noted for finding in self.report.damaged):
+                    raise
+                log.warning("What was found could not be noted: %s", refusal)
 
-    async def _read_all(self, inventory: Inventory, records: AsyncIterable[ImageRecord]) -> None:
-        self._verifier = Verifier(inventory)
-        async with aclosing(self._verifier.findings(_first(records, self._config.limit))) as findings:
+    def _reading(self, inventory: Inventory) -> Verifier:
+        """Make the Verifier of what is looked at now."""
+        self._inventory, self._verifier = inventory, Verifier(inventory)
+        if self._draining:
+            self._verifier.drain()
+        return self._verifier
+
+    async def _read_all(self, records: AsyncIterable[ImageRecord]) -> None:
+        inventory = Inventory(self._config.images_root, self._fetcher.files)
+        await inventory.open()
+        verifier = self._reading(inventory)
+        async with aclosing(verifier.findings(_first(records, self._config.limit))) as findings:
             async for finding in findings:
                 self._take(finding)
         if self._config.limit is None and not self._draining:
@@ -210,15 +250,12 @@ class Verification:
 
         What is not looked at again, as a drain or a cancellation came before it, stays damaged in the account.
         """
-        if not self.report.damaged or self._draining:
-            return
         suspects = self.report.take_damaged()
         left = Counter(finding.record for finding in suspects)
         inventory = Inventory(self._config.images_root, self._fetcher.files)
-        self._verifier = Verifier(inventory)
         try:
             await inventory.open()
-            async with aclosing(self._verifier.findings(_each(suspects))) as findings:
+            async with aclosing(self._reading(inventory).findings(_each(suspects))) as findings:
                 async for finding in findings:
                     left[finding.record] -= 1
                     self._take(finding)
@@ -253,14 +290,18 @@ class Verification:
                 if finding.state is State.VERIFIED:
                     self._good.append(finding)
 
-    async def _note(self, inventory: Inventory) -> None:
+    async def _note(self) -> None:
+        """Write into the journal what it does not say yet."""
         damaged = self.report.damaged
+        found = [finding for finding in (*damaged, *self._good) if not finding.noted]
+        if not found or self._inventory is None:
+            return
         try:
-            self.report.journal = await self._fetcher.files.call(note, inventory, [*damaged, *self._good])
-        except DiskRefused as refusal:
-            if damaged:
-                raise
-            log.warning("Nothing is damaged, but what was found could not be noted: %s", refusal)
+            self.report.journal = await self._fetcher.files.call(note, self._inventory, found)
+        except TransferError as error:  # no descriptor for it
+            raise DiskRefused(f"{self._inventory.journals}: {error.message}") from error
+        self.report.damaged = [finding if finding.noted else replace(finding, noted=True) for finding in damaged]
+        self._good.clear()
 
 
 def compare(finding: Finding, published: Sequence[Entry]) -> Finding:

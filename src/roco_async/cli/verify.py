@@ -13,7 +13,7 @@ from typing import Final
 from ..errors import DiskRefused
 from ..fetcher import Fetcher
 from ..progress import drawn
-from ..records import Status
+from ..records import ImageRecord, Status
 from ..store.verify import Finding
 from ..verification import Verification, VerifyReport
 from .arguments import Command
@@ -37,7 +37,7 @@ async def verify(command: Command) -> int:
                 async with drawn(check.statistics, drawer(command, wanted.total)):
                     await check.run(wanted.records())
                 if command.repair and check.report.damaged and interrupts.code is None:
-                    await _repair(command, fetcher, check.report, interrupts)
+                    await _repair(command, fetcher, check, interrupts)
             except DiskRefused as error:
                 refused = error
             except asyncio.CancelledError:
@@ -51,17 +51,27 @@ async def verify(command: Command) -> int:
     return interrupts.code if interrupts.code is not None else exit_code(check.report)
 
 
-async def _repair(command: Command, fetcher: Fetcher, report: VerifyReport, interrupts: Interrupts) -> None:
+async def _repair(command: Command, fetcher: Fetcher, check: Verification, interrupts: Interrupts) -> None:
     """Fetch the damaged files again; each stays under its name until its replacement is whole."""
-    damaged = [finding.record for finding in report.damaged]
+    damaged = [finding.record for finding in check.report.damaged]
     run = fetcher.iter_fetch(damaged)
     interrupts.watch(run)
-    async with aclosing(run), drawn(run.statistics, drawer(command, len(damaged))):
-        async for outcome in run:
-            if outcome.status is not Status.FAILED:
-                report.mended(outcome.record)
-            elif command.verbose:
-                say(f"{outcome.record.id}: not mended, {outcome.reason}: {outcome.error}")
+    came: set[ImageRecord] = set()
+    mended_by_another = False
+    try:
+        async with aclosing(run), drawn(run.statistics, drawer(command, len(damaged))):
+            async for outcome in run:
+                if outcome.status is Status.FETCHED:
+                    came.add(outcome.record)
+                elif outcome.status is Status.SKIPPED:
+                    mended_by_another = True
+                elif command.verbose:
+                    say(f"{outcome.record.id}: not mended, {outcome.reason}: {outcome.error}")
+    finally:
+        check.report.mended(came)
+    if mended_by_another and interrupts.code is None:  # by its journal, which is no proof
+        interrupts.watch(check)
+        await check.look_again()
 
 
 def _tell(command: Command, report: VerifyReport, *, interrupted: bool) -> None:

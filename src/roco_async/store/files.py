@@ -154,10 +154,7 @@ class Files:
         run: Any = wrap(function)
         work: asyncio.Future[R] = asyncio.ensure_future(run(*args, executor=self._executor, **kwargs))
         try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await _ended(work)
-            raise
+            return await finished(work)
         except OSError as error:
             raise refused(error) from error
 
@@ -170,6 +167,10 @@ class Files:
         if folder not in self._made:
             os.makedirs(folder, exist_ok=True)
             self._made.add(folder)
+
+    def forget_folders(self) -> None:
+        """Let each folder be made again that a run needs: between two runs somebody may have taken it away."""
+        self._made.clear()
 
     async def aclose(self) -> None:
         """Wait for the threads that are under way; images that wait for one are given up."""
@@ -252,12 +253,20 @@ class Files:
         return Kept(body.size, md5, body.verified)
 
 
-async def _ended(work: asyncio.Future[Any]) -> None:
-    """Wait for a thread's end, however often this task is cancelled meanwhile; its result is of no interest."""
-    while not work.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([work])
-    work.exception()
+async def finished(work: asyncio.Future[R]) -> R:
+    """Wait for what cannot be left half done, however often this task is cancelled meanwhile.
+
+    After a cancellation its result is of no interest, and the cancellation goes on.
+    """
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()
+        raise
 
 
 def _md5(chunks: Sequence[bytes]) -> str:

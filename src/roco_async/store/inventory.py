@@ -13,6 +13,7 @@ from ..records import ImageRecord
 from .files import Files
 from .journal import Ledger, Row
 from .layout import Layout, file_name
+from .lookup import size_of
 
 
 class Place(NamedTuple):
@@ -93,6 +94,11 @@ class Inventory:
         except TransferError as error:  # too long a name for this disk, or no descriptor
             raise DiskRefused(f"{self._layout.journals}: {error.message}") from error
 
+    @property
+    def ledger(self) -> Ledger:
+        """What the journals said when it was opened."""
+        return self._ledger
+
     def row(self, record: ImageRecord) -> Row | None:
         """Return the journal's latest word on an image.
 
@@ -115,6 +121,8 @@ class Inventory:
                 sizes = await self._files.call(_sizes, folder)
             except Unsafe:
                 sizes = {}  # too long a name for this disk
+            except TransferError as error:
+                raise DiskRefused(f"{folder}: {error.message}") from error
             self._sizes[record.folder] = sizes
             self._unnamed[record.folder] = set(sizes)
         self._unnamed[record.folder].discard(name)
@@ -137,7 +145,6 @@ def _sizes(folder: str) -> dict[str, int]:
     sizes: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            with contextlib.suppress(FileNotFoundError):
-                if entry.is_file() and not _PASSING.fullmatch(entry.name):
-                    sizes[entry.name] = entry.stat().st_size
+            if not _PASSING.fullmatch(entry.name) and (size := size_of(entry)) is not None:
+                sizes[entry.name] = size
     return sizes

@@ -1,7 +1,9 @@
 """What happened, for the next run: append-only JSON lines under `<out>/.roco/journal/`, one file a run and process.
 
 No locks and no mmap, so that it works on network file systems. A torn last line is passed over. The latest row of an
-image counts, by the time written in it; a file without a row is checked, never fetched anew for lack of one.
+image counts, by the time written in it; a file without a row is checked, never fetched anew for lack of one. A clock
+that was ahead once, here or on another machine, makes no row the latest for long: none is written with an earlier time
+than the row of its image that this run has read.
 
 A row: {"t": seconds since 1970, "folder", "file", "status", "bytes", "md5", "verified", "source", "url", "attempts"},
 and for a missing image "id", "pmcid", "name", "reason" and "error". A FAILED row with an md5 is of a file that `verify`
@@ -155,9 +157,10 @@ class Journal:
         self._folder = folder
         self.path: str | None = None
         self._file: int | None = None
+        self._is_torn = False
 
     def write(self, rows: bytes) -> None:
-        """Append whole lines.
+        """Append whole lines. They may be given again after a refusal, of which the disk may have taken a part.
 
         Raises:
             OSError: the disk refused.
@@ -168,9 +171,10 @@ class Journal:
             stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"-{time.time_ns() % 10**9:09d}"
             self.path = os.path.join(self._folder, f"{stamp}-{host}-{os.getpid()}.jsonl")
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        view = memoryview(rows)
+        view = memoryview(b"\n" + rows if self._is_torn else rows)  # else the torn line would swallow the first one
         while view:
             view = view[os.write(self._file, view) :]
+            self._is_torn = bool(view)
 
     def close(self) -> None:
         if self._file is not None:
@@ -178,18 +182,21 @@ class Journal:
             self._file = None
 
 
-def rows_of(outcomes: Iterable[Outcome]) -> bytes:
-    """Render outcomes as journal lines; an image that was there and has its row already gets none."""
+def rows_of(outcomes: Iterable[Outcome], known: Ledger | None = None) -> bytes:
+    """Render outcomes as journal lines, each of a later time than what is known of its image."""
     now = round(time.time(), 3)
-    return "".join(_line(outcome, now) for outcome in outcomes).encode()
+    return "".join(_line(outcome, now, known) for outcome in outcomes).encode()
 
 
-def _line(outcome: Outcome, now: float) -> str:
+def _line(outcome: Outcome, now: float, known: Ledger | None) -> str:
     """Return the outcome's row; that of an image that came is put together by hand, in a third of `json`'s time."""
+    file = outcome.path.name if outcome.path else _file_name_or_id(outcome.record)
+    before = known.row(outcome.record.folder, file) if known is not None else None
+    moment = now if before is None or before.time < now else math.nextafter(before.time, math.inf)
     if outcome.status is not Status.FETCHED or outcome.path is None or outcome.md5 is None or outcome.url is None:
-        return json.dumps(_entry(outcome, now), separators=(",", ":")) + "\n"
+        return json.dumps(_entry(outcome, file, moment), separators=(",", ":")) + "\n"
     return (
-        f'{{"t":{now},"folder":{_quoted(outcome.record.folder)},"file":{_quoted(outcome.path.name)},"status":"FETCHED",'
+        f'{{"t":{moment},"folder":{_quoted(outcome.record.folder)},"file":{_quoted(file)},"status":"FETCHED",'
         f'"bytes":{outcome.bytes},"md5":"{outcome.md5}","verified":{_quoted(outcome.verified)},'
         f'"source":{_quoted(outcome.source)},"url":{_quoted(outcome.url)},"attempts":{outcome.attempts}}}\n'
     )
@@ -199,12 +206,12 @@ def _quoted(text: str | None) -> str:
     return "null" if text is None else encode_basestring_ascii(text)
 
 
-def _entry(outcome: Outcome, now: float) -> dict[str, Any]:
+def _entry(outcome: Outcome, file: str, moment: float) -> dict[str, Any]:
     record = outcome.record
     entry: dict[str, Any] = {
-        "t": now,
+        "t": moment,
         "folder": record.folder,
-        "file": outcome.path.name if outcome.path else _file_name_or_id(record),
+        "file": file,
         "status": outcome.status,
         "bytes": outcome.bytes,
         "md5": outcome.md5,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..errors import Busy, Unsafe
+from .lookup import LOST
 
 _TAKEN: Final = (errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY)
 _MAY_NOT: Final = (errno.EACCES, errno.EPERM)
@@ -111,8 +112,19 @@ def give_name(temp: str, path: str) -> None:
         if number == errno.EINVAL or (number == errno.ENOENT and os.path.lexists(temp)):  # vfat, and exFAT by FUSE
             name = os.path.basename(path)
             raise Unsafe(f"the file system takes no such name: {name}", operation="store") from error
-        if number in _TAKEN or (number in _MAY_NOT and os.path.lexists(path)):
+        if number in _TAKEN or (number in _MAY_NOT and os.path.lexists(path)) or (number in LOST and _is_lost(path)):
             raise Unsafe(f"what lies at {path} cannot be replaced: {error.strerror}", operation="store") from error
         if number in _IN_USE:
             raise Busy(f"what lies at {path} is in use: {error.strerror}", operation="store") from error
         raise
+
+
+def _is_lost(path: str) -> bool:
+    """Tell whether the disk has lost just the file that has this name: one that fails altogether has no such name."""
+    folder, name = os.path.split(path)
+    try:
+        os.lstat(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            return error.errno in LOST and name in os.listdir(folder)
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 from ..errors import DiskRefused, TransferError, Unsafe
 from ..records import ImageRecord, Outcome, Status, Verified
 from .decide import Decision, decide, is_known_bad, wanted_md5
-from .files import Files, check_found
+from .files import Files, check_found, finished
 from .image import ImageReceiver
 from .journal import Journal, Ledger, rows_of
 from .layout import Layout, file_name
+from .lookup import LOST
 from .naming import Casing, is_caseless
 from .temps import scan
 
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
 _FLUSH_EVERY: Final = 0.5
 _FLUSH_AT: Final = 512
-
-_LOST: Final = (errno.ENOENT, errno.EIO, errno.ESTALE)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +60,7 @@ class Shelf:
         self._journal = Journal(self._layout.journals)
         self._rows: list[Outcome] = []
         self._flushing: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
 
     @property
     def journal_path(self) -> str | None:
@@ -72,6 +73,7 @@ class Shelf:
         Raises:
             DiskRefused: they cannot be read.
         """
+        self._files.forget_folders()
         try:
             self._ledger = await self._call(Ledger.read, self._layout.journals)
         except Unsafe as error:
@@ -173,7 +175,7 @@ class Shelf:
         try:
             found = await self._call(check_found, os.fspath(path), record.name, wanted_md5(record, row))
         except DiskRefused as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _LOST:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOENT, *LOST):
                 return None  # it went meanwhile, or the disk has lost it: another takes its place
             raise
         if found.fault is not None or is_known_bad(record, row, found.md5):
@@ -251,12 +253,17 @@ class Shelf:
     async def aclose(self) -> None:
         """Write what is left and close the journal.
 
+        A cancellation that comes meanwhile goes on when that is done: of these outcomes the caller was told.
+
         Raises:
             DiskRefused: the disk refused.
         """
+        self._ending.set()
+        await finished(asyncio.get_running_loop().create_task(self._end()))
+
+    async def _end(self) -> None:
         try:
             if self._flushing is not None:
-                self._flushing.cancel()
                 await asyncio.wait([self._flushing])
                 if not self._flushing.cancelled():
                     self._flushing.exception()  # the flush below meets the same disk and tells
@@ -272,17 +279,23 @@ class Shelf:
     async def _flush_soon(self) -> None:
         while self._rows:
             if len(self._rows) < _FLUSH_AT:
-                await asyncio.sleep(_FLUSH_EVERY)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_FLUSH_EVERY):
+                        await self._ending.wait()
             await self._flush()
 
     async def _flush(self) -> None:
         if self._rows:
-            rows, self._rows = self._rows, []
+            unwritten, self._rows = self._rows, []
             try:
-                await self._call(_append, self._journal, rows)
-            except DiskRefused:
-                self._rows = rows + self._rows  # `aclose` tries again, and tells
-                raise
+                await self._call(self._append, unwritten)
+            finally:
+                self._rows = unwritten + self._rows  # `aclose` tries again, and tells
+
+    def _append(self, outcomes: list[Outcome]) -> None:
+        """Write outcomes into the journal, and take them out of the list once they are there; blocks."""
+        self._journal.write(rows_of(outcomes, self._ledger))
+        outcomes.clear()
 
     async def _call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run what is no image's own affair off the loop.
@@ -297,10 +310,6 @@ class Shelf:
             raise
         except TransferError as error:
             raise DiskRefused(f"{self._layout.out}: {error.message}") from error
-
-
-def _append(journal: Journal, outcomes: list[Outcome]) -> None:
-    journal.write(rows_of(outcomes))
 
 
 def _there(record: ImageRecord, path: Path, size: int, md5: str | None, verified: Verified | None = None) -> Outcome:

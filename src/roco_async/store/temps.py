@@ -10,9 +10,10 @@ import os
 import re
 import shutil
 import socket
-import stat
 import time
 from typing import Final
+
+from .lookup import size_of
 
 _DAY: Final = 86_400.0
 
@@ -52,12 +53,8 @@ def scan(folder: str) -> dict[str, int]:
                     if _is_left(entry, temp):
                         os.unlink(entry.path)
                 continue
-            try:
-                found = entry.stat()
-            except FileNotFoundError:
-                continue
-            if stat.S_ISREG(found.st_mode):
-                sizes[name] = found.st_size
+            if (size := size_of(entry)) is not None:
+                sizes[name] = size
     return sizes
 
 

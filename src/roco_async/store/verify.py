@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +32,7 @@ from .decide import is_known_bad, wanted_md5
 from .files import Found, check_found
 from .inventory import Inventory, Lack, Place, lack_of, why_missing
 from .journal import Journal, Row, rows_of
+from .lookup import LOST
 
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 8 << 20
@@ -91,6 +91,7 @@ class Verifier:
         self._inventory = inventory
         self._workers = workers or _cores()
         self._draining = self._stopping = False
+        self._refusal: OSError | None = None
 
     def drain(self) -> None:
         """Look at no further image; what is being read is finished."""
@@ -100,7 +101,7 @@ class Verifier:
         """Yield what became of each image, in no particular order; close it (`aclosing`) to stop the threads.
 
         Raises:
-            DiskRefused: a folder or file is there and cannot be read.
+            DiskRefused: a folder or file is there and cannot be read; all that was read before has been yielded.
         """
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="roco_async verify")
         reading: set[asyncio.Future[list[Finding]]] = set()
@@ -114,11 +115,15 @@ class Verifier:
                         done, reading = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
                         for finding in _results(done):
                             yield finding
+                    if self._refusal is not None:
+                        break
                     reading.add(asyncio.get_running_loop().run_in_executor(pool, self._read, batch))
             while reading:
                 done, reading = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
                 for finding in _results(done):
                     yield finding
+            if self._refusal is not None:
+                raise DiskRefused(f"the disk refused: {self._refusal}") from self._refusal
         finally:
             self._stopping = True
             pool.shutdown(wait=False)
@@ -152,9 +157,12 @@ class Verifier:
     def _read(self, batch: list[tuple[ImageRecord, Place]]) -> list[Finding]:
         findings = []
         for record, place in batch:
-            if self._stopping:
+            if self._stopping or self._refusal is not None:
                 break
-            findings.append(examine(record, place))
+            try:
+                findings.append(examine(record, place))
+            except OSError as error:
+                self._refusal = error
         return findings
 
 
@@ -169,7 +177,7 @@ def examine(record: ImageRecord, place: Place) -> Finding:
     except FileNotFoundError:
         return _missing(record, place.row)
     except OSError as error:
-        if error.errno not in (errno.EIO, errno.ESTALE):  # stale: another machine has just replaced it
+        if error.errno not in LOST:
             raise
         fault = f"cannot be read: {error.strerror}"
         return Finding(record=record, state=State.DAMAGED, path=place.path, fault=fault)
@@ -234,7 +242,7 @@ def note(inventory: Inventory, findings: Iterable[Finding]) -> Path | None:
         return None
     journal = Journal(inventory.journals)
     try:
-        journal.write(rows_of(rows))
+        journal.write(rows_of(rows, inventory.ledger))
     finally:
         journal.close()
     assert journal.path is not None
@@ -263,9 +271,8 @@ def _row_of(finding: Finding) -> Outcome:
 
 
 def _results(done: Iterable[asyncio.Future[list[Finding]]]) -> list[Finding]:
-    errors = [error for future in done if (error := future.exception()) is not None]  # all are looked at
-    if errors and isinstance(errors[0], OSError):
-        raise DiskRefused(f"the disk refused: {errors[0]}") from errors[0]
+    for future in done:
+        future.exception()  # all are looked at
     return [finding for future in done for finding in future.result()]
 
 

@@ -51,6 +51,26 @@ class TestGiveName:
         if not isinstance(raised.value, OSError):
             assert "a.jpg" in str(raised.value)
 
+    @pytest.mark.parametrize(("there", "kind"), [(True, Unsafe), (False, OSError)])
+    @pytest.mark.parametrize("number", [errno.EIO, errno.EUCLEAN])
+    def test_a_file_that_the_disk_has_lost(
+        self, number: int, there: bool, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A bad inode under the name is that image's trouble; a disk that fails and has no such name is the run's."""
+        temp, path = tmp_path / "temp", tmp_path / "a.jpg"
+        temp.write_bytes(PICTURE)
+        if there:
+            path.write_bytes(b"mine")
+        refusing(monkeypatch, number)
+
+        def lstat(_: str) -> os.stat_result:
+            raise OSError(number, os.strerror(number))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "lstat", lstat)
+            with pytest.raises(kind):
+                give_name(str(temp), str(path))
+
     def test_a_folder_that_vanished(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """ENOENT without the temporary file is the folder's end, and not the name's."""
         refusing(monkeypatch, errno.ENOENT)

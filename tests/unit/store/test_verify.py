@@ -232,11 +232,14 @@ class TestFindings:
                 verifier.drain()
         assert seen == 1
 
-    async def test_a_bad_sector(self, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("number", [errno.EIO, errno.EUCLEAN])
+    async def test_a_bad_sector(
+        self, number: int, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A file that the disk cannot read is damaged and ends nothing; the next fetch replaces it."""
 
         def broken(*_: object) -> Found:
-            raise OSError(errno.EIO, "Input/output error")
+            raise OSError(number, os.strerror(number))
 
         put(tmp_path, GOOD)
         await a_run(files, tmp_path, fetched())
