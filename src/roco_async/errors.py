@@ -208,11 +208,13 @@ class TemporaryError(TransferError):
     """Worth another try, within the budget.
 
     `overload` tells the limiter that fewer connections may help. `answered` is False where the host gave no answer
-    at all, which may mean that it is away. `retry_after` is the server's own wish, in seconds. `grace` says why this
-    try costs the item no attempt; the watch over the host sets it.
+    at all, which may mean that it is away. `elsewhere` says that the host had answered, by a redirect to another one,
+    which failed. `retry_after` is the server's own wish, in seconds. `grace` says why this try costs the item no
+    attempt; the watch over the host sets it.
     """
 
     overload: bool = False
+    elsewhere: bool = False
     grace: Grace = Grace.NONE
 
     def __init__(

@@ -243,7 +243,7 @@ async def test_a_stall_is_broken_off(transport: FtpTransport, place: int) -> Non
 
 async def test_a_refused_data_connection(transport: FtpTransport) -> None:
     """A data port where nobody listens is `Broken` and a sign of overload, not a host that is away."""
-    async with ScriptedFtp({"a": DATA}, data=[Data(refused=True)]) as server:
+    async with ScriptedFtp({"a": DATA}, data=[Data(refused=True)] * 2) as server:
         error = await failure(transport, server.url("a"))
         assert isinstance(error, Broken)
         assert (error.overload, error.answered) == (True, True)
@@ -253,7 +253,7 @@ async def test_a_refused_data_connection(transport: FtpTransport) -> None:
 
 async def test_no_rest_is_left_for_another_file(transport: FtpTransport) -> None:
     """A resumed try that gets no data connection leaves no REST behind: the connection's next file begins at byte 0."""
-    async with ScriptedFtp({"a": DATA, "b": OTHER}, data=[Data(), Data(refused=True)]) as server:
+    async with ScriptedFtp({"a": DATA, "b": OTHER}, data=[Data(), *[Data(refused=True)] * 2]) as server:
         async with transport.open(server.url("a")) as body:
             await read(body)
         with pytest.raises(Broken):

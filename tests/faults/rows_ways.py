@@ -84,6 +84,8 @@ def _proxies() -> list[Row]:
         Row("a proxy that speaks no HTTP", Proxied(proxy={"says": b"220 ready\r\n"}), AWAY, most=10),
         Row("a proxy that is silent", Proxied(proxy={"silent": True}), AWAY, most=5),
         Row("a proxy that is not there", Proxied(environment={"HTTP_PROXY": "http://127.0.0.1:1"}), AWAY, most=0),
+        Row("a proxy that speaks SOCKS", Proxied(environment={"ALL_PROXY": "socks5://me:s3cret@{proxy}"}), REFUSED,
+            most=0, words="ALL_PROXY is socks5://***@"),
         Row("a proxy whose name nobody knows", Proxied(environment={"HTTP_PROXY": "http://nowhere.invalid:3128"}), AWAY,
             most=0),
         Row("CONNECT: the proxy hangs up", Proxied(SECURE, both, {"says": b""}), AWAY, most=10),

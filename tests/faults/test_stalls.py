@@ -47,11 +47,18 @@ async def ftp_not_connected(out: Path) -> str:
         return await told(f"ftp://127.0.0.1:{port}/", out, source="packages")
 
 
-async def ftp_data_not_connected(out: Path) -> str:
-    with nobody_accepts(backlog_is_full=True) as port:
-        said = [f"229 Entering Extended Passive Mode (|||{port}|)"] * 9
-        async with ScriptedFtp({path_of(1): package(1)}, script={"EPSV": said}) as server:
-            return await told(server.base, out, source="packages")
+def ftp_data_not_connected(*by: str) -> Play:
+    async def play(out: Path) -> str:
+        with nobody_accepts(backlog_is_full=True) as port:
+            said = {
+                "EPSV": [f"229 Entering Extended Passive Mode (|||{port}|)"] * 9,
+                "PASV": [f"227 Entering Passive Mode (127,0,0,1,{port // 256},{port % 256})"] * 9,
+            }
+            script = {verb: said[verb] for verb in by}
+            async with ScriptedFtp({path_of(1): package(1)}, script=script) as server:
+                return await told(server.base, out, source="packages")
+
+    return play
 
 
 async def redirected_to_nobody(out: Path) -> str:
@@ -186,7 +193,8 @@ CASES: Final = (
         for verb in ("greeting", "USER", "PASS", "TYPE", "SIZE", "MDTM", "EPSV", "RETR")
     ),
     case("FTP not connected", ftp_not_connected, *NO_HOST),
-    case("FTP data not connected", ftp_data_not_connected, *STALLED, "BROKEN"),
+    case("FTP data not connected", ftp_data_not_connected("EPSV", "PASV"), *STALLED, "BROKEN"),
+    case("FTP data not connected by EPSV", ftp_data_not_connected("EPSV"), "FETCHED"),
     case("FTP data, byte 0", ftp(data=[Data(stall=0)] * 9), *STALLED),
     case("FTP data, byte 1", ftp(data=[Data(stall=1)] * 9), *STALLED),
     case("FTP data, in its middle", ftp(data=[Data(stall=10_000)] * 9), "FETCHED"),

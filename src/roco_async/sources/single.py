@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote, urlsplit
@@ -17,6 +18,11 @@ from ..transfer.loop import transfer
 _URL_SAFE: Final = "!$%&'()*+,/:;=?@[]~"
 """What stays as it is in a URL that a list gives (RFC 3986 §2.2); blanks and letters beyond ASCII are encoded."""
 
+_AROUND: Final = "".join(map(chr, range(0x21)))
+"""What may stand round a URL without being of it (WHATWG URL §4.4, RFC 3986 appendix C)."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 
 class Shelf(Protocol):
     """Where images go."""
@@ -31,7 +37,7 @@ def own_url(record: ImageRecord) -> str | None:
     """Return the record's own URL, fit to be sent; None if it has none.
 
     Raises:
-        Unsafe: it is no http or https URL.
+        Unsafe: it is no http or https URL, or has a control character in it.
 
     Example:
         >>> own_url(ImageRecord("a", "", "fig 1.jpg", url="https://example.org/fig 1.jpg#top"))
@@ -39,9 +45,16 @@ def own_url(record: ImageRecord) -> str | None:
     """
     if record.url is None:
         return None
+    url = record.url.strip(_AROUND).partition("#")[0]
     try:
-        if urlsplit(record.url).scheme in ("http", "https"):
-            return quote(record.url.partition("#")[0], safe=_URL_SAFE)
+        # urlsplit leaves a tab or a line break out, as browsers do, so that "ht\ntp://" has a scheme; curl refuses both
+        if not _CONTROL.search(url) and (parts := urlsplit(url)).scheme in ("http", "https"):
+            user, at, place = parts.netloc.rpartition("@")
+            if place.isascii():
+                return quote(url, safe=_URL_SAFE)
+            place.encode()
+            before, _, after = url.partition(parts.netloc)
+            return before + quote(user, safe=_URL_SAFE) + at + place + quote(after, safe=_URL_SAFE)
     except ValueError:
         pass  # a broken IPv6 address, half a surrogate pair
     raise Unsafe(f"{redacted(record.url)!r} is no http or https URL", operation="GET")

@@ -4,7 +4,8 @@ States: UP until something says otherwise. AWAY: nobody asks but one probe at a 
 A host goes away when it plainly answers nobody: failures in a row without one success, at least eight (six where it
 says Retry-After) and as many as are allowed at once, the last of them begun after the first had failed; or no
 connection while nothing else is under way; or no connection at the very first try. A URL that has the server's own
-error (500) again and again although others came through says nothing about the host, and pays for its tries.
+error (500) again and again although others came through, or that is redirected to a host that is down, says nothing
+about its own host, and pays for its tries.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from ..errors import Blocked, Busy, Grace, HostDown, Refused, ServerError, TemporaryError, Unreachable
+from ..errors import Blocked, Busy, Grace, HostDown, Refused, ServerError, Stalled, TemporaryError, Unreachable
 
 _BLOCKED_AFTER: Final = 20
 _AWAY_AFTER: Final = 8
@@ -68,7 +69,7 @@ class Health:
         self._run_is_of_many = False
         self._run_began = 0.0
         self._refused = 0
-        self._in_error: dict[str, int] = {}  # successes at the first error of the server's own
+        self._in_error: dict[str, int] = {}  # by URL: successes at the first such error
         self._away_since: float | None = None
         self._failed_probes = 0
         self.pushed = False
@@ -140,6 +141,7 @@ class Health:
             if is_away and a_try.is_probe:
                 self._probe_failed(error, now)
             error.grace = self._grace(error, a_try)
+            error.overload &= not error.elsewhere
             return
         self._note_run(a_try.url, now)
         if is_away:
@@ -162,8 +164,8 @@ class Health:
             self._ending = Blocked(f"the host refused {self._refused} in a row, the last: {error.message}")
 
     def _is_the_objects_own(self, error: TemporaryError, url: str) -> bool:
-        """Whether a URL has the server's error again although others were given meanwhile what they had asked for."""
-        if not isinstance(error, ServerError):
+        """Whether a URL fails again, by itself or where it redirects to, although others came through meanwhile."""
+        if not isinstance(error, ServerError) and not (error.elsewhere and isinstance(error, Unreachable | Stalled)):
             return False
         if len(self._in_error) >= _REMEMBERED:
             self._in_error.clear()
@@ -189,7 +191,7 @@ class Health:
         self._run += 1
 
     def _is_away(self, error: TemporaryError, a_try: Try, *, limit: int, others: int) -> bool:
-        if isinstance(error, Unreachable) and (others == 0 or self.answers == 0):
+        if isinstance(error, Unreachable) and not error.elsewhere and (others == 0 or self.answers == 0):
             return True
         if not self._run_is_of_many or a_try.began < self._run_began:
             return False  # a burst that began together is one piece of news

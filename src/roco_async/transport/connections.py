@@ -37,7 +37,7 @@ class Connections(aiohttp.TCPConnector):
     host that has been idle for longest; when there is no descriptor in spite of that, all idle ones are closed.
 
     Args:
-        ttl_dns_cache: seconds that an address is remembered.
+        ttl_dns_cache: seconds that an address is remembered, if connections to it can be made.
         keepalive_timeout: seconds that an idle connection is kept.
 
     Example:
@@ -59,8 +59,9 @@ class Connections(aiohttp.TCPConnector):
         self._make_room(req.connection_key)
         try:
             connection = await super().connect(req, traces, timeout)
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, TimeoutError) as error:
             if error.errno not in OUT_OF_DESCRIPTORS:
+                self._forget_addresses(req)
                 raise
             self._close_idle()
             await asyncio.sleep(0)  # sockets close in the loop's next turn
@@ -85,6 +86,12 @@ class Connections(aiohttp.TCPConnector):
             raise
         finally:
             self._on_fresh.discard(req)
+
+    def _forget_addresses(self, req: aiohttp.ClientRequest) -> None:
+        """Let the name be looked up again, of a proxy where there is one: it may have moved to another address."""
+        asked = req.proxy or req.url
+        if asked.raw_host is not None and asked.port is not None:
+            self.clear_dns_cache(asked.raw_host, asked.port)
 
     # aiohttp tells nobody which connections are idle, so the next two read what it keeps: `_conns`, by host, those that
     # came back first at the front, each with when it did; and `_acquired`, those in use or being opened. They abort, as

@@ -11,6 +11,8 @@ from .data_connection import DataConnection
 from .replies import TRANSFER, Account, fact, is_lacking, port_of_epsv, port_of_pasv
 
 _MOST_LINES: Final = 1000
+_HEAD_START: Final = 0.25
+"""Seconds that a connection to one address of a name has before the next is tried beside it (RFC 8305 §5)."""
 
 
 class ControlConnection(aioftp.BaseClient):
@@ -18,9 +20,10 @@ class ControlConnection(aioftp.BaseClient):
 
     def __init__(self, timeout: float, without_epsv: set[tuple[str, int]]) -> None:
         # One character a byte: replies in any encoding can be read, and paths go out as the URL has them.
-        super().__init__(encoding="latin-1")
+        super().__init__(encoding="latin-1", happy_eyeballs_delay=_HEAD_START)
         self._timeout = timeout
         self._without_epsv = without_epsv
+        self._by_epsv = False
         self.in_step = False
         self.answered = False
         self.operation = "CONNECT"
@@ -121,13 +124,15 @@ class ControlConnection(aioftp.BaseClient):
     async def passive_port(self) -> int:
         """Return the port at which the server waits for the next data connection (RFC 2428 §3, RFC 959 PASV)."""
         place = self._peer
-        if place not in self._without_epsv:
+        self._by_epsv = place not in self._without_epsv
+        if self._by_epsv:
             try:
                 return port_of_epsv((await self.ask("EPSV", "229"))[1])
             except aioftp.StatusCodeError as error:
                 if not _is_lacking(error):
                     raise
                 self._without_epsv.add(place)
+                self._by_epsv = False
         return port_of_pasv((await self.ask("PASV", "227"))[1])
 
     async def connect_data(self, port: int) -> DataConnection:
@@ -137,6 +142,30 @@ class ControlConnection(aioftp.BaseClient):
         """
         async with asyncio.timeout(self._timeout):
             _, data = await asyncio.get_running_loop().create_connection(DataConnection, self._peer[0], port)
+        return data
+
+    async def connect_past_epsv(self) -> DataConnection | None:
+        """Open a data connection by PASV where the port of EPSV could not be reached; None where that is no way.
+
+        A firewall may read the replies to PASV only, and open the ports that they name. Where that is so EPSV is not
+        asked for again. PASV names an address of IPv4, and may lack a command (RFC 2428 §1).
+
+        Raises:
+            OSError: the port of PASV cannot be reached either.
+        """
+        if not self._by_epsv or ":" in self._peer[0]:
+            return None
+        self._by_epsv = False
+        try:
+            _, reply = await self.ask("PASV", "227")
+        except aioftp.StatusCodeError as error:
+            if not _is_lacking(error):
+                raise
+            return None
+        port = port_of_pasv(reply)
+        self.operation = "data connection"
+        data = await self.connect_data(port)
+        self._without_epsv.add(self._peer)
         return data
 
     @property

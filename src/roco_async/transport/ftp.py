@@ -165,7 +165,7 @@ class _Exchange:
         control = self._control
         try:
             control.operation = "data connection"
-            data = await connecting
+            data = await self._connected(connecting)
             # Only now: a REST without its RETR would be another transfer's beginning.
             offset = self._at.offset if validator is not None and validator == self._at.validator else 0
             self._resumed = offset > 0 and await control.restart_at(offset)
@@ -176,6 +176,18 @@ class _Exchange:
             raise
         self._size, self._data = size, data
         return Body(start=self._place, size=size, validator=validator, digest=None, chunks=self)
+
+    async def _connected(self, connecting: asyncio.Task[DataConnection]) -> DataConnection:
+        try:
+            return await connecting
+        except OSError as error:
+            if error.errno in _OUT_OF_DESCRIPTORS:
+                raise
+            data = await self._control.connect_past_epsv()
+            if data is None:
+                self._control.operation = "data connection"
+                raise
+            return data
 
     async def _first_words(self) -> _Prepared:
         """Get a control connection, and by it what comes before RETR."""

@@ -16,10 +16,8 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Final
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 import aiohttp
-from yarl import URL
 
 from .. import __version__
 from ..errors import (
@@ -37,6 +35,9 @@ from ..protocols import ROUND_TRIPS, START, Body, Point
 from .coding import after, decoded, is_gzip, is_gzip_twice
 from .connections import OUT_OF_DESCRIPTORS, Connections, TurnedAway
 from .headers import length, retry_after, s3_md5, span, validator
+from .proxies import Proxies
+from .redirects import Way
+from .sessions import Lent, SessionClosed
 
 PROJECT_URL: Final = "https://github.com/roco-async/roco_async"
 
@@ -70,11 +71,11 @@ class HttpTransport:
 
     def __init__(self, *, timeout: float, session: aiohttp.ClientSession | None = None) -> None:
         self._session = session
-        self._owned = session is None
+        self.lent = None if session is None else Lent(session)
         self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=timeout, sock_read=timeout)
         self._headers = {"User-Agent": user_agent(), "Accept": "*/*", "Accept-Encoding": "identity"}
         self.patience = _PATIENCE * timeout
-        self._proxies: dict[tuple[str, str], str | None] = {}
+        self._proxies = Proxies()
         self._quickest: dict[str, float] = {}
 
     def open(self, url: str, at: Point = START) -> _Exchange:
@@ -88,29 +89,35 @@ class HttpTransport:
 
     async def aclose(self) -> None:
         """Close the session if it is this transport's own; wait until its sockets are closed."""
-        session, self._session = self._session, None
-        if session is not None and self._owned:
+        if self._session is not None and self.lent is None:
+            session, self._session = self._session, None
             await session.close()
             await asyncio.sleep(0)  # transports close in the loop's next turn
 
-    async def get(self, url: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def get(self, way: Way, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """Send one GET, following redirects that stay within http and https."""
-        target = URL(url, encoded=True)
+        session, lent = self._own_or_given(), self.lent
         for _ in range(_MOST_REDIRECTS + 1):
-            response = await self._own_or_given().get(
+            if lent is not None and lent.closed:
+                raise SessionClosed
+            target = way.target
+            response = await session.get(
                 target,
                 headers=headers,
                 allow_redirects=False,
+                raise_for_status=False,
                 timeout=self._timeout,
                 auto_decompress=False,
-                proxy=self._proxy_for(target),
+                # a session that was passed in has its own idea of proxies
+                proxy=self._proxies.of(target.scheme, target.host or "", target.port) if lent is None else None,
+                middlewares=lent.elsewhere() if lent is not None and way.crossed else None,
             )
             if response.status not in (301, 302, 303, 307, 308):
                 return response
             location = response.headers.get("Location", "")
             await _read_out(response)
-            target = _redirected(target, location, url)
-        raise Refused(f"more than {_MOST_REDIRECTS} redirects", operation="GET", url=url)
+            way.go_on(location)
+        raise Refused(f"more than {_MOST_REDIRECTS} redirects", operation="GET", url=way.url)
 
     def reconnect(self, host: str, first_byte: float) -> float:
         """Return what a fresh connection costs: about eight round trips, until its window has grown (slow start).
@@ -123,7 +130,7 @@ class HttpTransport:
         return ROUND_TRIPS * quickest
 
     def request_headers(self, at: Point) -> dict[str, str]:
-        asked = {} if self._owned else self._headers  # an own session adds them to each request, in less time
+        asked = self._headers if self.lent else {}  # an own session adds them to each request, in less time
         if not at.offset:
             return asked
         asked = asked | {"Range": f"bytes={at.offset}-"}
@@ -143,22 +150,7 @@ class HttpTransport:
                 auto_decompress=False,
                 trust_env=False,  # it would also send ~/.netrc; proxies are looked up below
             )
-            self._owned = True
         return self._session
-
-    def _proxy_for(self, target: URL) -> str | None:
-        if not self._owned:
-            return None  # a session that was passed in has its own idea of proxies
-        key = (target.scheme, target.host or "")
-        if key not in self._proxies:
-            proxies = getproxies_environment()
-            proxy = proxies.get(target.scheme) or proxies.get("all")
-            if proxy and proxy_bypass_environment(f"{target.host}:{target.port}", proxies):
-                proxy = None
-            if proxy and "://" not in proxy:
-                proxy = f"http://{proxy}"
-            self._proxies[key] = proxy
-        return self._proxies[key]
 
 
 class _Exchange:
@@ -174,20 +166,30 @@ class _Exchange:
     async def __aenter__(self) -> Body:
         loop = asyncio.get_running_loop()
         began = loop.time()
+        transport, lent = self._transport, self._transport.lent
+        way = Way(self._url)
         try:
-            async with asyncio.timeout(self._transport.patience):
-                response = await self._transport.get(self._url, self._transport.request_headers(self._at))
+            async with asyncio.timeout(transport.patience):
+                response = await transport.get(way, transport.request_headers(self._at))
                 body = await self._body_of(response)
-        except TransferError:
+        except TransferError as ours:
+            way.clear(ours)
             raise
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise mapped(error, self._url, answered=False) from error
-        body.reconnect = self._transport.reconnect(response.url.raw_authority, loop.time() - began)
+        except (aiohttp.ClientError, OSError, ValueError) as foreign:
+            is_closed = lent is not None and lent.closed
+            error = mapped(SessionClosed() if is_closed else foreign, self._url, answered=False)
+            way.clear(error)
+            raise error from foreign
+        body.reconnect = transport.reconnect(response.url.raw_authority, loop.time() - began)
+        if lent is not None:
+            lent.begin(response)
         return body
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._transport.lent is not None:
+            self._transport.lent.end(self._response)
         _let_go(self._response, whole=kind is None and self._response.content.at_eof())
 
     async def _body_of(self, response: aiohttp.ClientResponse) -> Body:
@@ -269,7 +271,7 @@ class _Chunks:
         content = self._content
         try:
             chunk = await content.readany()
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
             content.set_exception(None)  # type: ignore[arg-type]  # readany() raises before it gives what came before a cut
             chunk = content.read_nowait()
             content.set_exception(error)
@@ -290,6 +292,8 @@ def mapped(error: Exception, url: str, *, answered: bool) -> TransferError:
     """
     text = str(error) or type(error).__name__
     match error:
+        case SessionClosed() | RuntimeError():  # the latter where bytes are asked for after that
+            return Refused(str(SessionClosed()), operation="GET", url=url)
         case aiohttp.ClientHttpProxyError():
             return refusal(error.status, f"the proxy answered {error.status} {error.message}", url, error.headers or {})
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
@@ -339,17 +343,6 @@ def refusal(status: int, message: str, url: str, headers: Mapping[str, str]) -> 
     return Broken(message, operation="GET", url=url)
 
 
-def _redirected(target: URL, location: str, url: str) -> URL:
-    try:
-        moved = target.join(URL(location, encoded=True))
-    except ValueError as error:
-        raise Refused(f"a redirect to {location!r}", operation="GET", url=url) from error
-    downgrade = target.scheme == "https" and moved.scheme != "https"
-    if not location or moved.scheme not in ("http", "https") or not moved.host or downgrade:
-        raise Refused(f"a redirect to {location!r} is not followed", operation="GET", url=url)
-    return moved
-
-
 def _let_go(response: aiohttp.ClientResponse, *, whole: bool) -> None:
     """Give a connection back whose answer was read to its end, and close any other."""
     if whole:
@@ -364,7 +357,7 @@ async def _read_out(response: aiohttp.ClientResponse) -> bytes:
     try:
         while len(body) <= _ERROR_BODY and (chunk := await response.content.readany()):
             body += chunk
-    except (aiohttp.ClientError, OSError):
+    except (aiohttp.ClientError, OSError, RuntimeError):
         response.close()
     except asyncio.CancelledError:
         response.close()

@@ -1,12 +1,14 @@
-"""Idle connections: which are given up for new ones, and when."""
+"""Connections: which idle ones are given up for new ones, and when; names that move to another address."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import resource
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -16,6 +18,7 @@ from roco_async.errors import Busy, Unreachable
 from roco_async.transport.connections import Connections
 from roco_async.transport.http import HttpTransport
 from tests.servers.ports import free_port
+from tests.servers.proxy import ScriptedProxy
 from tests.servers.scripted import ScriptedServer
 
 IMAGE = bytes(1_000_000)  # more than fits into one read, so that its connection is in use for a while
@@ -135,3 +138,32 @@ async def test_another_failure_closes_nothing(servers: list[ScriptedServer]) -> 
                 pass
         await get(transport, servers[0])
     assert connections(servers[0]) == [1, 1]
+
+
+@pytest.mark.parametrize("proxy", [None, "proxy.invalid"])
+async def test_a_name_that_moves(proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address that cannot be reached is not remembered: the next request looks the name up again, a proxy's too."""
+    loop = asyncio.get_running_loop()
+    places: list[int] = []
+    for variable in ("http_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.upper(), raising=False)
+    if proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://{proxy}:3128")
+
+    async def look_up(host: str, port: int, **_: Any) -> Any:
+        assert host == (proxy or "bucket.invalid")
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", places.pop(0)))]
+
+    monkeypatch.setattr(loop, "getaddrinfo", look_up)
+    transport = HttpTransport(timeout=5)
+    async with ScriptedServer({"a": IMAGE}) as server, ScriptedProxy(server.port) as way:
+        places += [free_port(), int(way.place.partition(":")[2]) if proxy else server.port]
+        with pytest.raises(Unreachable):
+            async with transport.open("http://bucket.invalid/a"):
+                pytest.fail("nobody is there")
+        for _ in range(2):  # the second time by what is remembered
+            async with transport.open("http://bucket.invalid/a") as body:
+                assert b"".join([chunk async for chunk in body.chunks]) == IMAGE
+        assert places == []
+        await transport.aclose()
