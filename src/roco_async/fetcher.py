@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from functools import partial
@@ -68,6 +69,7 @@ class Run(AsyncIterator[Outcome]):
         Raises:
             StopAsyncIteration: all records have theirs.
             DiskRefused: the disk takes no more.
+            RuntimeError: the run was cancelled from within, as a timeout round a `yield` of the records does.
         """
         return await self._work.next()
 
@@ -103,7 +105,7 @@ class _Work:
         may_pause = isinstance(records, AsyncIterable) and not isinstance(records, Finite)
         sources = [_source(name, config, fetcher.paced, self._shelf, may_pause=may_pause) for name in config.source]
         jobs = fetcher.connections + min(fetcher.connections, _WAITING_JOBS)
-        jobs = int(min(jobs, for_sockets() // _descriptors(config)))  # each may be at a host of its own
+        jobs = int(min(jobs, _allowed(config)))  # each may be at a host of its own
         is_there = None if skipped else self._shelf.has
         self._engine = Engine(
             sources, find=self._shelf.find, outlet=self, jobs=jobs, limit=config.limit, is_there=is_there
@@ -183,6 +185,8 @@ class _Work:
         if task is None:
             return
         task.cancel()
+        if task is asyncio.current_task():
+            return  # the records' own iterator has had enough: the run ends where it waits next
         left: asyncio.CancelledError | None = None
         while not task.done():
             try:
@@ -228,7 +232,7 @@ class _Work:
     def _reap(task: asyncio.Task[None]) -> None:
         """Raise what ended the work, bare: `except DiskRefused` has to catch it."""
         if task.cancelled():
-            raise RuntimeError("the records cancelled the run that asked for them: a timeout round a `yield` does")
+            raise RuntimeError("the run was cancelled from within: a timeout round a `yield` of its records does that")
         if (error := task.exception()) is not None:
             raise _bare(error)
 
@@ -366,17 +370,19 @@ def _bare(error: BaseException) -> BaseException:
     return error
 
 
-def _descriptors(config: FetchConfig) -> int:
-    """Return how many descriptors a transfer takes: its socket's, a member's file, and the package's that is kept."""
-    if "packages" not in config.source:
-        return 1
-    return 2 if config.keep_packages is None else 3
+def _allowed(config: FetchConfig) -> float:
+    """Return how many transfers the process's descriptors allow at once, one at least.
+
+    Each takes its socket's, by packages a member's file's, and that of the package where it is kept.
+    """
+    each = 1 if "packages" not in config.source else 2 if config.keep_packages is None else 3
+    sockets = for_sockets()
+    return sockets if sockets == math.inf else max(1, sockets // each)
 
 
 def _within_descriptors(config: FetchConfig) -> int:
     """Return how many connections the process's descriptors allow, and say so where that is fewer."""
-    wanted = config.connections or HTTP_CONNECTIONS
-    allowed = max(1, for_sockets() // _descriptors(config))
+    wanted, allowed = config.connections or HTTP_CONNECTIONS, _allowed(config)
     if wanted <= allowed:
         return wanted
     fewer, files = int(allowed), int(for_sockets()) + SPARE

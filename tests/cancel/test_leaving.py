@@ -137,8 +137,20 @@ async def test_the_records_cancel_the_run(tmp_path: Path, unhandled: list[str]) 
             await asyncio.Event().wait()
 
     async with slow_bucket() as server, Fetcher(settings(server, tmp_path)) as fetcher:
-        with pytest.raises(RuntimeError, match="timeout round a `yield`"):
+        with pytest.raises(RuntimeError, match="cancelled from within"):
             await fetcher.fetch(hurried())
+
+
+async def test_the_records_close_the_run(tmp_path: Path, unhandled: list[str]) -> None:
+    """An iterator of records that has had enough may close its own run: the loop ends, and nothing is left."""
+
+    async def enough() -> AsyncIterator[ImageRecord]:
+        yield records()[0]
+        await run.aclose()
+
+    async with asyncio.timeout(10), slow_bucket() as server, Fetcher(settings(server, tmp_path)) as fetcher:
+        run = fetcher.iter_fetch(enough())
+        assert len([outcome async for outcome in run]) <= 1
 
 
 async def test_cancelled_again_as_it_ends(tmp_path: Path, unhandled: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from roco_async.errors import Broken, Busy, TransferError
+from roco_async.errors import Broken, Busy, NotFound, TransferError
 from roco_async.transport import control_connection
 from roco_async.transport.control_connection import ControlConnection
 from roco_async.transport.data_connection import DataConnection
@@ -111,3 +111,28 @@ async def test_pasv_has_no_port_of_ipv6(transport: FtpTransport) -> None:
         assert isinstance(await failure(transport, server.url("a")), Broken)
         assert await fetched(transport, server.url("a")) == DATA
         assert passive(server) == ["EPSV", "EPSV"]
+
+
+async def test_nothing_is_left_of_a_way_by_pasv(transport: FtpTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data connection that PASV brought is closed where RETR fails after all."""
+    made: list[DataConnection] = []
+    closed: list[DataConnection] = []
+    connect, close = ControlConnection.connect_past_epsv, DataConnection.close
+
+    async def noted(self: ControlConnection) -> DataConnection | None:
+        data = await connect(self)
+        made.extend([data] if data is not None else [])
+        return data
+
+    def ended(self: DataConnection) -> None:
+        closed.append(self)
+        close(self)
+
+    monkeypatch.setattr(ControlConnection, "connect_past_epsv", noted)
+    monkeypatch.setattr(DataConnection, "close", ended)
+    async with ScriptedFtp({"a": DATA}, script={"EPSV": [closed_port()], "RETR": ["550 No such file"]}) as server:
+        with pytest.raises(NotFound):
+            async with transport.open(server.url("a")):
+                pytest.fail("there is no such file")
+    assert len(made) == 1
+    assert made[0] in closed

@@ -149,3 +149,19 @@ async def test_a_run_whose_session_is_closed(tmp_path: Path) -> None:
     assert report.failed == 60
     assert {outcome.reason for outcome in report.failures} <= {Reason.REFUSED, Reason.BLOCKED}
     assert all(IS_CLOSED in (outcome.error or "") for outcome in report.failures)
+
+
+async def test_closed_in_its_own_middleware() -> None:
+    """A session that is closed while a middleware of its own waits is closed for us too, whatever aiohttp asserts."""
+
+    async def late(req: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        await session.close()
+        return await handler(req)
+
+    async with ScriptedServer({"a": DATA}) as server:
+        session = aiohttp.ClientSession(middlewares=[late])
+        transport = HttpTransport(timeout=5, session=session)
+        with pytest.raises(Refused, match=IS_CLOSED):
+            async with transport.open(server.url("a")):
+                pytest.fail("the session is closed")
+        await transport.aclose()

@@ -69,7 +69,7 @@ class Health:
         self._run_is_of_many = False
         self._run_began = 0.0
         self._refused = 0
-        self._in_error: dict[str, int] = {}  # by URL: successes at the first such error
+        self._in_error: dict[str, int] = {}  # by URL: successes at its last such error
         self._away_since: float | None = None
         self._failed_probes = 0
         self.pushed = False
@@ -132,14 +132,13 @@ class Health:
         if error.answered:
             self._was_heard = True  # a 503 is no help to anybody, and yet somebody is there
         if isinstance(error, Refused):
-            self._note_refusal(error)
+            if not error.elsewhere:
+                self._note_refusal(error)
             return
         if not error.overload and error.answered:
             return
         is_away = self._away_since is not None
-        if self._is_the_objects_own(error, a_try.url):
-            if is_away and a_try.is_probe:
-                self._probe_failed(error, now)
+        if self._is_the_objects_own(error, a_try.url) and not is_away:
             error.grace = self._grace(error, a_try)
             error.overload &= not error.elsewhere
             return
@@ -164,12 +163,13 @@ class Health:
             self._ending = Blocked(f"the host refused {self._refused} in a row, the last: {error.message}")
 
     def _is_the_objects_own(self, error: TemporaryError, url: str) -> bool:
-        """Whether a URL fails again, by itself or where it redirects to, although others came through meanwhile."""
+        """Whether a URL fails again, by itself or where it redirects to, others having come through since then."""
         if not isinstance(error, ServerError) and not (error.elsewhere and isinstance(error, Unreachable | Stalled)):
             return False
         if len(self._in_error) >= _REMEMBERED:
             self._in_error.clear()
-        return self._in_error.setdefault(url, self._successes) < self._successes
+        before, self._in_error[url] = self._in_error.get(url, self._successes), self._successes
+        return before < self._successes
 
     def _grace(self, error: TemporaryError, a_try: Try) -> Grace:
         if a_try.made_room or a_try.was_left:

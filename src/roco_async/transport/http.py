@@ -175,8 +175,10 @@ class _Exchange:
         except TransferError as ours:
             way.clear(ours)
             raise
-        except (aiohttp.ClientError, OSError, ValueError) as foreign:
+        except Exception as foreign:  # of a session that is closed meanwhile aiohttp asserts what is not so any more
             is_closed = lent is not None and lent.closed
+            if not is_closed and not isinstance(foreign, aiohttp.ClientError | OSError | ValueError):
+                raise
             error = mapped(SessionClosed() if is_closed else foreign, self._url, answered=False)
             way.clear(error)
             raise error from foreign
@@ -220,7 +222,7 @@ class _Exchange:
                 # rclone's S3 server answers a Range so, with a part: not to be joined, not to be taken for the whole
                 raise Stale("200 with a Content-Range", operation="GET", url=self._url)
         coding = headers.get("Content-Encoding", "identity").strip().lower()
-        chunks: AsyncIterator[bytes] = _Chunks(response.content, self._url)
+        chunks: AsyncIterator[bytes] = _Chunks(response.content, self._url, self._transport.lent)
         encoded = coding not in ("identity", "")
         if encoded and is_gzip(self._url):  # mostly a label on the file itself; a proxy may have packed it once more
             first = await anext(chunks, b"")
@@ -251,18 +253,19 @@ class _Exchange:
             size=part[2],
             validator=self._at.validator,
             digest=s3_md5(headers),
-            chunks=_Chunks(response.content, self._url),
+            chunks=_Chunks(response.content, self._url, self._transport.lent),
         )
 
 
 class _Chunks:
     """The body's bytes as they arrive; keeps what came before a cut, unlike `read()`."""
 
-    __slots__ = ("_content", "_url")
+    __slots__ = ("_content", "_lent", "_url")
 
-    def __init__(self, content: aiohttp.StreamReader, url: str) -> None:
+    def __init__(self, content: aiohttp.StreamReader, url: str, lent: Lent | None) -> None:
         self._content = content
         self._url = url
+        self._lent = lent
 
     def __aiter__(self) -> _Chunks:
         return self
@@ -271,7 +274,11 @@ class _Chunks:
         content = self._content
         try:
             chunk = await content.readany()
-        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+        except RuntimeError as error:
+            if self._lent is None or not self._lent.closed:
+                raise
+            raise mapped(SessionClosed(), self._url, answered=True) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             content.set_exception(None)  # type: ignore[arg-type]  # readany() raises before it gives what came before a cut
             chunk = content.read_nowait()
             content.set_exception(error)
@@ -292,8 +299,8 @@ def mapped(error: Exception, url: str, *, answered: bool) -> TransferError:
     """
     text = str(error) or type(error).__name__
     match error:
-        case SessionClosed() | RuntimeError():  # the latter where bytes are asked for after that
-            return Refused(str(SessionClosed()), operation="GET", url=url)
+        case SessionClosed():
+            return Refused(text, operation="GET", url=url)
         case aiohttp.ClientHttpProxyError():
             return refusal(error.status, f"the proxy answered {error.status} {error.message}", url, error.headers or {})
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
