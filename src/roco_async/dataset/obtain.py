@@ -7,7 +7,6 @@ temporary name and gets its own at the end, so that two programs may do this at 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import shutil
@@ -164,16 +163,17 @@ class TarballReceiver:
         self._kept.add(self._path)
 
     def _name(self) -> None:
-        """Give the folder its name; an older copy lacks what this one may have, and goes."""
-        old = self._temp.with_name(self._temp.name + "-old")
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(self.root, old)
-        shutil.rmtree(old, ignore_errors=True)
+        """Give the folder its name, or its files to the copy that has it: somebody may be reading that one just now."""
         try:
             os.rename(self._temp, self.root)
-        except OSError as error:  # another program was faster; its copy is as good
+        except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
+            for path in self._kept:
+                place = path.partition("/")[2]
+                target = self.root / place
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self._temp / place, target)
 
     def _remove(self) -> None:
         if self._file is not None:
