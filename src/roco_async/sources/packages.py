@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from urllib.parse import quote
 from weakref import WeakValueDictionary
 
-from ..errors import Busy, NotFound, TransferError, Unsafe
+from ..errors import Busy, Damaged, NotFound, TemporaryError, TransferError, Unsafe
 from ..protocols import Receiver, Transport
 from ..records import ImageRecord, Job, Outcome
 from ..store.files import Kept
@@ -32,14 +32,16 @@ WINDOW: Final = 200_000
 IDLE: Final = 0.25
 """Seconds."""
 
+STANDING: Final = 4
+"""Times `idle` after which a group that got no record is complete although others still get theirs."""
+
 _SEGMENT = re.compile(r"[^\x00-\x1f\x7f/\\\ud800-\udfff]+")
 
 _BREATH: Final = 1024
 """Records that are read before the loop gets a turn."""
 
 
-_Carried = tuple[str, Sequence[Kept | TransferError]]
-"""Where a package came from, and what came of its members."""
+_Result = Kept | TransferError
 
 
 class PackageShelf(Shelf, Protocol):
@@ -116,33 +118,51 @@ class PackagesSource:
         if not good:
             return outcomes
         budget = self._budget()
-        url: str | None = None
-        results: Sequence[Kept | TransferError]
-        try:
-            url = self._url(record)
-            url, results = await self._carry(url, good, budget)
-        except TransferError as error:
-            results = [error] * len(good)
+        url, results = await self._fetch_members(good, budget)
         outcomes += [
             self._outcome(record, result, url=url, attempts=budget.tries)
             for record, result in zip(good, results, strict=True)
         ]
         return outcomes
 
-    async def _carry(self, url: str, records: Sequence[ImageRecord], budget: Budget) -> _Carried:
+    async def _fetch_members(self, records: Sequence[ImageRecord], budget: Budget) -> tuple[str | None, list[_Result]]:
+        """Fetch members of one package; those that may be had by another request are asked for again."""
+        url: str | None = None
+        results: dict[int, _Result] = {}
+        left = list(range(len(records)))
+        try:
+            at_mirror = url = self._url(records[0])
+            while left:
+                url, package = await self._carry(at_mirror, [records[place] for place in left], budget)
+                results.update(zip(left, package.results, strict=True))
+                failed = {
+                    place: error for place in left if (error := _for_now(results[place], records[place], package))
+                }
+                left = list(failed)
+                if failed:
+                    await budget.spend(failed[left[0]], gained=0)
+        except TransferError as error:
+            for place in left:
+                results.setdefault(place, error)
+        return url, [results[place] for place in range(len(records))]
+
+    async def _carry(self, url: str, records: Sequence[ImageRecord], budget: Budget) -> tuple[str, PackageReceiver]:
+        """Feed a package to the receiver of its members; return where it came from, and that."""
         package_path = records[0].package_path
         if not self._shelf.keeps or package_path is None:
             package = self._shelf.package(records)
-            return url, await self._feed(url, package, package, budget)
+            await self._feed(url, package, budget)
+            return url, package
         async with self._keeping.setdefault(package_path, asyncio.Lock()):  # two jobs must not write one file
             kept = self._shelf.kept_path(package_path).absolute().as_uri()
             with contextlib.suppress(TransferError):  # not kept yet, or spoilt since: then it comes from the mirror
                 package = self._shelf.package(records)
-                results = await self._feed(kept, package, package, Budget(1))
+                await self._feed(kept, package, Budget(1))
                 await self._shelf.tidy(package_path)
-                return kept, results
+                return kept, package
             package = self._shelf.package(records, whole=True)
-            return url, await self._feed(url, package, await self._keeper(package, package_path, budget), budget)
+            await self._feed(url, await self._keeper(package, package_path, budget), budget)
+            return url, package
 
     async def _keeper(self, package: PackageReceiver, package_path: str, budget: Budget) -> Receiver:
         while True:
@@ -151,14 +171,11 @@ class PackagesSource:
             except Busy as error:  # no descriptor for the part: others end, and theirs come free
                 await budget.spend(error, gained=0)
 
-    async def _feed(
-        self, url: str, package: PackageReceiver, receiver: Receiver, budget: Budget
-    ) -> Sequence[Kept | TransferError]:
+    async def _feed(self, url: str, receiver: Receiver, budget: Budget) -> None:
         try:
             await transfer(url, receiver, transport=self._transport, budget=budget)
         finally:
             await receiver.discard()
-        return package.results
 
     async def _fetch_own(self, record: ImageRecord) -> Outcome:
         budget = self._budget()
@@ -195,6 +212,8 @@ class _Groups:
     def __init__(self, idle: float | None) -> None:
         self._idle = idle
         self._waiting: dict[_Key, list[ImageRecord]] = {}
+        self._latest: dict[_Key, float] = {}  # when a group got its last record
+        self._last = 0.0  # when any did
         self._count = 0
         self._complete = 0
         self._news = asyncio.Event()
@@ -203,9 +222,13 @@ class _Groups:
 
     async def read(self, records: AsyncIterator[ImageRecord]) -> None:
         """Take records until there are none, holding back while the window is full."""
+        clock = asyncio.get_running_loop().time
         try:
             async for record in records:
-                self._waiting.setdefault(_key(record), []).append(record)
+                key = _key(record)
+                self._waiting.setdefault(key, []).append(record)
+                if self._idle is not None:
+                    self._latest[key] = self._last = clock()
                 self._count += 1
                 self._news.set()
                 if self._count % _BREATH == 0:
@@ -218,7 +241,7 @@ class _Groups:
 
     async def next(self, reading: asyncio.Task[None]) -> Job | None:
         """Wait for a complete group; None when all were given, or the records' own iterator failed."""
-        while not (self._complete or reading.done() or self._count >= WINDOW):
+        while not (self._complete or reading.done() or self._count >= WINDOW or self._has_one_standing()):
             self._news.clear()
             try:
                 async with asyncio.timeout(self._idle if self._waiting else None):
@@ -229,10 +252,25 @@ class _Groups:
             return None
         key = next(iter(self._waiting))
         records = self._waiting.pop(key)
+        self._latest.pop(key, None)
         self._complete = max(0, self._complete - 1)
         self._count -= len(records)
         self._room.set()
         return Job(next(filter(None, key), ""), tuple(records))
+
+    def _has_one_standing(self) -> bool:
+        """Whether the group that came first has got nothing for so long, while others did, that it will get no more."""
+        if self._idle is None or not self._waiting:
+            return False
+        return self._last - self._latest[next(iter(self._waiting))] >= STANDING * self._idle
+
+
+def _for_now(result: _Result, record: ImageRecord, package: PackageReceiver) -> TemporaryError | None:
+    """Return a member's error if another request may bring it: the disk was busy, or bytes were wrong on their way."""
+    if isinstance(result, Busy):
+        return result
+    is_wrong = isinstance(result, Damaged) and record.md5 is not None and not package.is_checked
+    return result if isinstance(result, Damaged) and is_wrong else None
 
 
 _Key = tuple[str, str, str]

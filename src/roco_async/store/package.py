@@ -110,6 +110,8 @@ class PackageReceiver:
         self._file: IO[bytes] | None = None
         self._out: dict[str, _Out] = {}
         self.results: list[Kept | TransferError] = []
+        self.is_checked = False
+        """Whether the results are of a package whose CRC was good: another request would bring the same."""
         self._forget()
 
     def _forget(self) -> None:
@@ -341,6 +343,7 @@ class PackageReceiver:
                 continue
             left[name] -= 1
             results.append(self._commit_one(wish, out, is_last=not left[name]))
+        self.is_checked = self._is_checked
         self._remove()
         return results
 
@@ -368,6 +371,10 @@ class PackageReceiver:
             digest=wish.record.md5.lower() if wish.record.md5 else None,
             temp=temp,
             md5=out.md5.hexdigest(),
-            crc=self._gunzip.checked or self._padded,
+            crc=self._is_checked,
         )
         return self._files.commit_now(body)
+
+    @property
+    def _is_checked(self) -> bool:
+        return self._gunzip.checked or self._padded

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import errno
+import os
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
@@ -16,7 +19,9 @@ from roco_async.sources.packages import PackagesSource
 from roco_async.store.files import Files
 from roco_async.store.shelf import Shelf
 from roco_async.transfer.budget import Budget
-from tests.packages.stage import content, package, path_of, record
+from tests.packages.stage import content, noise, package, path_of, record
+from tests.servers.packages import packed
+from tests.unit.clock import Clock
 from tests.unit.store.test_package import no_wait
 from tests.unit.wire import Thing, Wire
 
@@ -201,3 +206,55 @@ async def test_nothing_to_name_is_nothing_to_ask(files: Files, tmp_path: Path) -
     outcomes = await source_of(wire, files, tmp_path).fetch(Job("", records))
     assert [one.reason for one in outcomes] == [Reason.UNSAFE] * 2
     assert wire.asked == []
+
+
+async def test_a_member_that_failed_for_now(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member whose name is in use for a moment comes again with another request, and what had come stays."""
+    wire = Wire({f"{BASE}/{path_of(1)}": Thing(package(1, "a.jpg", "b.jpg"))})
+    replace = os.replace
+    refused: list[str] = []
+
+    def busy_once(source: str, target: str) -> None:
+        if target.endswith("_b.jpg") and not refused:
+            refused.append(target)
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", busy_once)
+    records = (record(1), record(1, "b.jpg"), record(1, "none.jpg"))
+    outcomes = {one.record: one for one in await source_of(wire, files, tmp_path).fetch(Job("", records))}
+    assert [outcomes[one].reason for one in records] == [None, None, Reason.NO_MEMBER]
+    assert wire.offsets == [0, 0]
+    assert [(tmp_path / "images" / f"IMG_1_{name}.jpg").read_bytes() for name in "ab"] == [
+        content(1, "a.jpg"),
+        content(1, "b.jpg"),
+    ]
+
+
+@pytest.mark.parametrize(("rest", "requests"), [(0, 1), (3 << 20, 2)])
+async def test_a_member_of_another_md5(rest: int, requests: int, files: Files, tmp_path: Path) -> None:
+    """A member with another md5 than the list's comes again as long as no CRC says that this is what is packed."""
+    whole = packed({"PMC1/a.jpg": content(1), "PMC1/b.jpg": content(1, "b.jpg"), "PMC1/big.pdf": noise(rest, 1)})
+    wire = Wire({f"{BASE}/{path_of(1)}": Thing(whole)})
+    wrong = dataclasses.replace(record(1, "b.jpg"), md5="0" * 32)
+    outcomes = {one.record: one for one in await source_of(wire, files, tmp_path).fetch(Job("", (record(1), wrong)))}
+    assert (outcomes[record(1)].reason, outcomes[wrong].reason) == (None, Reason.DAMAGED)
+    assert len(wire.offsets) == outcomes[wrong].attempts == requests
+
+
+async def test_a_steady_crawler(source: PackagesSource, clock: Clock) -> None:
+    """A crawler that never pauses for long has its groups asked for a second after their last record."""
+
+    async def crawl() -> AsyncIterator[ImageRecord]:
+        for number in range(100):
+            await asyncio.sleep(0.1)
+            for name in ("a.jpg", "b.jpg"):
+                yield record(number, name)
+
+    began = clock.now
+    waited = {}
+    async for job in source.jobs(crawl()):
+        assert len(job.records) == 2
+        waited[int(job.records[0].pmcid[3:])] = clock.now - began
+    assert len(waited) == 100
+    assert max(at - 0.1 * number for number, at in waited.items()) < 1.5
