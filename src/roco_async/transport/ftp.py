@@ -163,20 +163,21 @@ class _Exchange:
     async def _begin(self) -> Body:
         connecting, size, validator = await self._first_words()
         control = self._control
+        data: DataConnection | None = None
         try:
             control.operation = "data connection"
-            self._data = await self._connected(connecting)
+            data = await self._connected(connecting)
             # Only now: a REST without its RETR would be another transfer's beginning.
             offset = self._at.offset if validator is not None and validator == self._at.validator else 0
             self._resumed = offset > 0 and await control.restart_at(offset)
             self._place = offset if self._resumed else 0
             await control.ask(f"RETR {self._path}", "1xx")
         except BaseException:
-            if self._data is not None:
-                self._data.close()  # by PASV it is none that was begun beside the first words
+            if data is not None:
+                data.close()  # by PASV it is none that was begun beside the first words
             await _abandon(connecting)
             raise
-        self._size = size
+        self._size, self._data = size, data
         return Body(start=self._place, size=size, validator=validator, digest=None, chunks=self)
 
     async def _connected(self, connecting: asyncio.Task[DataConnection]) -> DataConnection:
