@@ -110,10 +110,10 @@ async def test_a_thin_line_breaks_nothing(count: int, tmp_path: Path) -> None:
 
 async def test_a_slow_rate_limit_breaks_nothing(tmp_path: Path) -> None:
     """`limit_rate` is our own doing: transfers that it slows under 1 KB/s are not taken for trickles or stalls."""
-    objects = {f"PMC{number}.1/a.jpg": picture(str(number), 900) for number in range(1, 9)}
+    objects = {f"PMC{number}.1/a.jpg": picture(str(number), 1800) for number in range(1, 9)}
     async with ScriptedServer(objects) as server:
         began = time.monotonic()
-        outcomes = await _fetched(server, tmp_path, 8, limit_rate=3000, timeout=0.3)
+        outcomes = await _fetched(server, tmp_path, 8, limit_rate=3000, timeout=0.8)
         seconds = time.monotonic() - began
     assert {outcome.status for outcome in outcomes.values()} == {Status.FETCHED}
     assert len(server.requests) == 8
