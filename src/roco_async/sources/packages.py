@@ -269,8 +269,9 @@ def _for_now(result: _Result, record: ImageRecord, package: PackageReceiver) -> 
     """Return a member's error if another request may bring it: the disk was busy, or bytes were wrong on their way."""
     if isinstance(result, Busy):
         return result
-    is_wrong = isinstance(result, Damaged) and record.md5 is not None and not package.is_checked
-    return result if isinstance(result, Damaged) and is_wrong else None
+    if isinstance(result, Damaged) and record.md5 is not None and not package.is_checked:
+        return result
+    return None
 
 
 _Key = tuple[str, str, str]

@@ -148,7 +148,7 @@ class HttpTransport:
                 headers=self._headers,
                 timeout=self._timeout,
                 auto_decompress=False,
-                trust_env=False,  # it would also send ~/.netrc; proxies are looked up below
+                trust_env=False,  # it would also send ~/.netrc; proxies.py reads the proxies
             )
         return self._session
 

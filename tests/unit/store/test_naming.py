@@ -16,6 +16,15 @@ from tests.servers.pictures import tiny_jpeg
 PICTURE = tiny_jpeg()
 
 
+def before_the_name(folder: Path, *, there: bool) -> tuple[Path, Path]:
+    """Write a temporary file, and one of that name where it is `there`; return the paths of both."""
+    temp, path = folder / "temp", folder / "a.jpg"
+    temp.write_bytes(PICTURE)
+    if there:
+        path.write_bytes(b"mine")
+    return temp, path
+
+
 def refusing(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Let `os.replace` fail."""
 
@@ -41,10 +50,7 @@ class TestGiveName:
         self, number: int, there: bool, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Errors of one name are that image's; those of the folder or the disk stay what they are."""
-        temp, path = tmp_path / "temp", tmp_path / "a.jpg"
-        temp.write_bytes(PICTURE)
-        if there:
-            path.write_bytes(b"mine")
+        temp, path = before_the_name(tmp_path, there=there)
         refusing(monkeypatch, number)
         with pytest.raises(kind) as raised:
             give_name(str(temp), str(path))
@@ -57,10 +63,7 @@ class TestGiveName:
         self, number: int, there: bool, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A bad inode under the name is that image's trouble; a disk that fails and has no such name is the run's."""
-        temp, path = tmp_path / "temp", tmp_path / "a.jpg"
-        temp.write_bytes(PICTURE)
-        if there:
-            path.write_bytes(b"mine")
+        temp, path = before_the_name(tmp_path, there=there)
         refusing(monkeypatch, number)
 
         def lstat(_: str) -> os.stat_result:
